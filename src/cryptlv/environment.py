@@ -1,0 +1,33 @@
+"""What the pure rooms need of the world, as a value: the clock, randomness, the host's name."""
+
+from __future__ import annotations
+
+from cryptlv.names import UUID_ALPHABET, render_uuid
+from cryptlv.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Environment(Record):
+    """Given to every function that would otherwise ask the system.
+
+    `now` is seconds since the epoch, `random_bytes(n)` n fresh bytes, `monotonic()` seconds for measuring,
+    `uname` the words after the host name in a metadata trailer, `command` the command line that is kept in the
+    metadata's description (it never holds a secret: secrets are not taken from the command line).
+    """
+
+    now: int
+    random_bytes: Callable[[int], bytes]
+    monotonic: Callable[[], float]
+    hostname: str
+    uname: str = ""
+    command: str = ""
+
+    def new_uuid(self) -> str:
+        """A fresh hyphenated LVM2 UUID; each character is drawn evenly from 62."""
+        characters: list[str] = []
+        while len(characters) < 32:
+            characters += [UUID_ALPHABET[byte % 62] for byte in self.random_bytes(64) if byte < 248]
+        return render_uuid("".join(characters[:32]))

@@ -1,0 +1,1 @@
+"""The volume group as a value, and pure functions over it."""

@@ -29,7 +29,8 @@ def parse_size(text: str, default_unit: str = "m") -> int:
     digits = whole + fraction
     if not digits or not digits.isascii() or not digits.isdigit() or (dot and not fraction):
         raise UsageError(f"size {text!r} cannot be read; write for example 512m, 10g or 2048s")
-    size_bytes = int(digits) * factor // int(10 ** len(fraction))
+    scale: int = 10 ** len(fraction)
+    size_bytes = int(digits) * factor // scale
     if size_bytes > MAX_SIZE_BYTES:
         raise UsageError(f"size {text!r} is too large")
     return size_bytes

@@ -7,7 +7,6 @@ from cryptlv.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
     from typing import TypeAlias
 
     Scalar: TypeAlias = int | float | str

@@ -10,7 +10,7 @@ SECTOR_SIZE = 512
 KIB = 1024
 MIB = 1024 * KIB
 
-_INPUT_UNITS = {"b": 1, "s": SECTOR_SIZE} | {unit: 1024**power for power, unit in enumerate("kmgtpe", 1)}
+_INPUT_UNITS: dict[str, int] = {"b": 1, "s": SECTOR_SIZE} | {unit: 1024**power for power, unit in enumerate("kmgtpe", 1)}
 MAX_SIZE_BYTES = 2**63 - 1
 
 
@@ -24,7 +24,7 @@ def parse_size(text: str, default_unit: str = "m") -> int:
     number = text[:-1] if unit in _INPUT_UNITS else text
     if unit in ("b", "s") and not number:
         raise UsageError(f"size {text!r}: no number; write for example 512m, 10g or 2048s")
-    factor = _INPUT_UNITS[unit] if unit in _INPUT_UNITS else _INPUT_UNITS[default_unit]
+    factor = _INPUT_UNITS.get(unit) or _INPUT_UNITS[default_unit]
     whole, dot, fraction = number.partition(".")
     digits = whole + fraction
     if not digits or not digits.isascii() or not digits.isdigit() or (dot and not fraction):

@@ -10,7 +10,8 @@ SECTOR_SIZE = 512
 KIB = 1024
 MIB = 1024 * KIB
 
-_INPUT_UNITS: dict[str, int] = {"b": 1, "s": SECTOR_SIZE} | {unit: 1024**power for power, unit in enumerate("kmgtpe", 1)}
+_INPUT_UNITS: dict[str, int] = {"b": 1, "s": SECTOR_SIZE}
+_INPUT_UNITS |= {unit: 1024**power for power, unit in enumerate("kmgtpe", 1)}
 MAX_SIZE_BYTES = 2**63 - 1
 
 

@@ -6,11 +6,18 @@ from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
     Scalar: TypeAlias = int | float | str
-    Value: TypeAlias = "int | float | str | tuple[Scalar, ...] | Section"
+    Value: TypeAlias = "Scalar | tuple[Scalar, ...] | Section"
+    Item: TypeAlias = tuple[str, Value]
+
+
+class PvWord(str):
+    """A physical volume's id in a list of places, where the text has the PV's word of the moment (pv0, pv1, ...)."""
+
+    __slots__ = ()
 
 
 class Section(Record):
@@ -19,7 +26,7 @@ class Section(Record):
     A value is an int, a float, a str, a tuple of those (a list in the text), or a Section.
     """
 
-    items: tuple[tuple[str, Value], ...] = ()
+    items: tuple[Item, ...] = ()
 
     def get(self, key: str) -> Value | None:
         """The first value under `key`, None when there is none."""
@@ -34,6 +41,7 @@ class Section(Record):
             if isinstance(value, Section):
                 yield name, value
 
-    def without(self, *keys: str) -> Section:
-        """The same section with some keys left out."""
-        return Section(items=tuple(item for item in self.items if item[0] not in keys))
+
+def items_without(items: Iterable[Item], keys: frozenset[str]) -> tuple[Item, ...]:
+    """The items whose key is not in `keys`, in order."""
+    return tuple(item for item in items if item[0] not in keys)

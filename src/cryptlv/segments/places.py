@@ -1,0 +1,98 @@
+"""Lists of places, `["pv0", 12, "pv1", 0]`, as several segment types have them."""
+
+from __future__ import annotations
+
+from cryptlv.errors import FormatError
+from cryptlv.model.vg import LvArea, PvArea
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cryptlv.model.nodes import Item, Scalar, Section, Value
+    from cryptlv.model.vg import Area
+
+
+def shift_area(area: Area, extents: int) -> Area:
+    """The place `extents` further on."""
+    if isinstance(area, PvArea):
+        return area.replace(start_pe=area.start_pe + extents)
+    return area.replace(start_le=area.start_le + extents)
+
+
+def parse_areas(value: Value | None, pv_ids: Mapping[str, str], where: str, field: str) -> tuple[Area, ...]:
+    """Places from a list of names and extents. A name that is no PV section's is a logical volume's.
+
+    Raises FormatError when the list is not made of pairs.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, tuple) or len(value) % 2:
+        raise FormatError(f"{where} has {field} that are not pairs of a name and an extent", field=field)
+    areas: list[Area] = []
+    for name, start in zip(value[::2], value[1::2], strict=True):
+        if not isinstance(name, str) or not isinstance(start, int):
+            raise FormatError(f"{where} has {field} that are not pairs of a name and an extent", field=field)
+        if name in pv_ids:
+            areas.append(PvArea(pv_id=pv_ids[name], start_pe=start))
+        else:
+            areas.append(LvArea(lv_name=name, start_le=start))
+    return tuple(areas)
+
+
+def render_areas(areas: tuple[Area, ...], pv_names: Mapping[str, str]) -> tuple[Scalar, ...]:
+    """The list for the text, PVs under the names of the moment."""
+    flat: list[Scalar] = []
+    for area in areas:
+        if isinstance(area, PvArea):
+            flat += [pv_names.get(area.pv_id, area.pv_id), area.start_pe]
+        else:
+            flat += [area.lv_name, area.start_le]
+    return tuple(flat)
+
+
+def area_id_items(areas: tuple[Area, ...]) -> Iterator[Item]:
+    """`area_ids`, the ids of the PVs in `areas`, where all of them are on PVs."""
+    ids = tuple(area.pv_id for area in areas if isinstance(area, PvArea))
+    if ids and len(ids) == len(areas):
+        yield "area_ids", ids
+
+
+def parse_identified_areas(section: Section, pv_ids: Mapping[str, str], where: str) -> tuple[Area, ...]:
+    """The `areas` of a segment of ours, with each PV taken from `area_ids` where that is given.
+
+    lvm2 renumbers pv0, pv1, ... without touching the areas of types it does not know; the ids say what was meant.
+    Raises FormatError when the two lists cannot belong together.
+    """
+    areas = parse_areas(section.get("areas"), pv_ids, where, "areas")
+    ids = section.get("area_ids")
+    if ids is None:
+        return areas
+    wanted = ids if isinstance(ids, tuple) else (ids,)  # lvm2 rewrites a list of one as a scalar
+    if len(wanted) != len(areas) or not all(isinstance(pv_id, str) for pv_id in wanted):
+        raise FormatError(f"{where} has area_ids that do not fit its areas", field="area_ids")
+    return tuple(_identify(area, str(pv_id)) for area, pv_id in zip(areas, wanted, strict=True))
+
+
+def _identify(area: Area, pv_id: str) -> Area:
+    return PvArea(pv_id=pv_id, start_pe=area.start_pe if isinstance(area, PvArea) else area.start_le)
+
+
+def parse_number(section: Section, key: str, where: str) -> int:
+    """The number under `key`, 0 when it is absent; raises FormatError."""
+    value = section.get(key)
+    if value is None:
+        return 0
+    if not isinstance(value, int):
+        raise FormatError(f"{where} has a {key} that is not a number", field=key)
+    return value
+
+
+def parse_word(section: Section, key: str, where: str) -> str:
+    """The string under `key`, "" when it is absent; raises FormatError."""
+    value = section.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise FormatError(f"{where} has a {key} that is not a string", field=key)
+    return value

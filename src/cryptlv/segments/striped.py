@@ -1,0 +1,93 @@
+"""Linear and striped segments: type `striped` with one or several stripes (lvm2's lib/striped/striped.c)."""
+
+from __future__ import annotations
+
+from cryptlv.errors import FormatError
+from cryptlv.model.mapping import LinearTarget, StripedTarget
+from cryptlv.model.nodes import items_without
+from cryptlv.model.vg import PvArea, Segment
+from cryptlv.segments.places import parse_areas, render_areas, shift_area
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from cryptlv.model.mapping import Target
+    from cryptlv.model.nodes import Item, Section
+    from cryptlv.model.vg import Area, Footprint, LogicalVolume, PlaceLookup, Surroundings
+
+TYPE = "striped"
+_KEYS = frozenset(("stripe_count", "stripe_size", "stripes"))
+
+
+class StripedSegment(Segment):
+    """`areas` has one place for each stripe; `stripe_size_sectors` is 0 for a linear segment."""
+
+    areas: tuple[Area, ...]
+    stripe_size_sectors: int = 0
+    extra: tuple[Item, ...] = ()
+
+    @property
+    def type_name(self) -> str:
+        return TYPE
+
+    @property
+    def shown_type(self) -> str:
+        return "linear" if len(self.areas) == 1 else TYPE
+
+    def footprint(self) -> Iterator[Footprint]:
+        each = self.length_le // max(len(self.areas), 1)
+        for area in self.areas:
+            if isinstance(area, PvArea):
+                yield area.pv_id, area.start_pe, each
+
+    def part(self, skip_le: int, length_le: int) -> StripedSegment:
+        count = len(self.areas)
+        if skip_le % count or length_le % count:
+            raise NotImplementedError(f"a segment of {count} stripes is cut at multiples of {count} extents only")
+        areas = tuple(shift_area(area, skip_le // count) for area in self.areas)
+        return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
+        start = self.start_le * lookup.extent_size_sectors
+        length = self.length_le * lookup.extent_size_sectors
+        places = tuple((_pv_id(area), lookup.sector(area)) for area in self.areas)
+        if len(places) == 1:
+            (pv_id, offset), *_ = places
+            yield LinearTarget(start_sectors=start, length_sectors=length, pv_id=pv_id, offset_sectors=offset)
+        else:
+            yield StripedTarget(
+                start_sectors=start, length_sectors=length, chunk_sectors=self.stripe_size_sectors, stripes=places
+            )
+
+    def check(self, where: str, lv: LogicalVolume, around: Surroundings) -> Iterator[str]:
+        count = len(self.areas)
+        if not count:
+            yield f"{where}: has no stripes"
+        elif self.length_le % count:
+            yield f"{where}: {self.length_le} extents cannot be spread over {count} stripes"
+        if count > 1 and self.stripe_size_sectors < 1:
+            yield f"{where}: stripe_size {self.stripe_size_sectors} is not positive"
+
+    def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
+        yield "stripe_count", len(self.areas)
+        if len(self.areas) > 1:
+            yield "stripe_size", self.stripe_size_sectors
+        yield "stripes", render_areas(self.areas, pv_names)
+        yield from self.extra
+
+
+def _pv_id(area: Area) -> str:
+    return area.pv_id if isinstance(area, PvArea) else area.lv_name
+
+
+def parse(section: Section, head: dict[str, object], pv_ids: Mapping[str, str], where: str) -> StripedSegment:
+    """A striped segment from its section; `head` holds the fields common to all types. Raises FormatError."""
+    count = section.get("stripe_count")
+    areas = parse_areas(section.get("stripes"), pv_ids, where, "stripes")
+    size = section.get("stripe_size") or 0
+    if not isinstance(count, int) or count != len(areas):
+        raise FormatError(f"{where} says stripe_count {count!r} but lists {len(areas)}", field="stripe_count")
+    if not isinstance(size, int):
+        raise FormatError(f"{where} has a stripe_size that is not a number", field="stripe_size")
+    return StripedSegment(areas=areas, stripe_size_sectors=size, extra=items_without(section.items, _KEYS), **head)  # type: ignore[arg-type]

@@ -51,14 +51,18 @@ def free_count(vg: VolumeGroup) -> int:
     return vg.extent_count - taken
 
 
-def allocate(vg: VolumeGroup, length_le: int, *, what: str) -> tuple[Run, ...]:
+def allocate(
+    vg: VolumeGroup, length_le: int, *, what: str, contiguous: bool = False, only: frozenset[str] | None = None
+) -> tuple[Run, ...]:
     """Runs of free extents, together `length_le` long, in the order in which they are to be used.
+
+    `what` names the purpose in an error; `contiguous` asks for one run; `only` has the ids of the PVs to take from.
 
     One run when one is long enough: the first PV that has such a run gives its smallest, as lvm2's normal policy
     does for linear volumes; otherwise whole runs, the largest first, from as few as possible. Raises NoSpaceError.
     """
     used = used_extents(vg)
-    per_pv = [free_runs(pv, used[pv.id]) for pv in vg.pvs if pv.is_allocatable]
+    per_pv = [free_runs(pv, used[pv.id]) for pv in vg.pvs if pv.is_allocatable and (only is None or pv.id in only)]
     for runs in per_pv:
         fitting = [run for run in runs if run.length_pe >= length_le]
         if fitting:
@@ -67,7 +71,7 @@ def allocate(vg: VolumeGroup, length_le: int, *, what: str) -> tuple[Run, ...]:
     chosen: list[Run] = []
     missing = length_le
     for run in sorted((run for runs in per_pv for run in runs), key=lambda run: -run.length_pe):
-        if missing <= 0:
+        if missing <= 0 or contiguous:
             break
         chosen.append(run.replace(length_pe=min(run.length_pe, missing)))
         missing -= chosen[-1].length_pe
@@ -75,6 +79,6 @@ def allocate(vg: VolumeGroup, length_le: int, *, what: str) -> tuple[Run, ...]:
         free = sum(run.length_pe for runs in per_pv for run in runs)
         raise NoSpaceError(
             f"volume group {printable(vg.name)!r} has insufficient free space for {what}: "
-            f"{free} extents free, {length_le} required"
+            f"{free} extents free, {length_le} required{' in one piece' if contiguous else ''}"
         )
     return tuple(chosen)

@@ -23,6 +23,16 @@ def check(vg: VolumeGroup) -> tuple[str, ...]:
     return (*_check_pvs(vg), *_check_lvs(vg), *_check_space(vg))
 
 
+def check_lv(vg: VolumeGroup, lv: LogicalVolume) -> tuple[str, ...]:
+    """What is wrong with one volume and its place in the group; empty when it is sound."""
+    around = Surroundings(vg=vg, lvs={other.name: other for other in vg.lvs})
+    prefix = f"{printable(vg.name)}/{printable(lv.name)} "
+    return (
+        *_check_segments(lv, around),
+        *(line for line in _check_space(vg) if line.startswith(prefix) or prefix in line),
+    )
+
+
 def _duplicates(values: Iterable[str]) -> Iterator[str]:
     seen: set[str] = set()
     for value in values:

@@ -5,7 +5,15 @@ Numbers are sectors of 512 bytes. The order and meaning of the fields are those 
 
 from __future__ import annotations
 
+from cryptlv.errors import CheckError, RefusedError
+from cryptlv.model.check import check_lv
+from cryptlv.model.vg import PlaceLookup
+from cryptlv.names import printable
 from cryptlv.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cryptlv.model.vg import LogicalVolume, VolumeGroup
 
 
 class Target(Record):
@@ -19,12 +27,21 @@ class Target(Record):
         """The first sector behind the target."""
         return self.start_sectors + self.length_sectors
 
+    @property
+    def pv_ids(self) -> frozenset[str]:
+        """The physical volumes that it lies on."""
+        raise NotImplementedError
+
 
 class LinearTarget(Target):
     """Sectors that lie on one physical volume as they are (dm-linear). `pv_id` is the PV's hyphenated UUID."""
 
     pv_id: str
     offset_sectors: int
+
+    @property
+    def pv_ids(self) -> frozenset[str]:
+        return frozenset((self.pv_id,))
 
 
 class StripedTarget(Target):
@@ -35,6 +52,10 @@ class StripedTarget(Target):
 
     chunk_sectors: int
     stripes: tuple[tuple[str, int], ...]
+
+    @property
+    def pv_ids(self) -> frozenset[str]:
+        return frozenset(pv_id for pv_id, _ in self.stripes)
 
 
 class CryptTarget(Target):
@@ -49,6 +70,10 @@ class CryptTarget(Target):
     crypto_store: str
     iv_offset_sectors: int
 
+    @property
+    def pv_ids(self) -> frozenset[str]:
+        return frozenset((self.pv_id,))
+
 
 class VolumeMapping(Record):
     """All targets of a volume, without gaps, in order; together `length_sectors`."""
@@ -60,3 +85,47 @@ class VolumeMapping(Record):
     length_sectors: int
     targets: tuple[Target, ...]
     writable: bool = True
+
+    @property
+    def pv_ids(self) -> frozenset[str]:
+        """The physical volumes that the targets lie on."""
+        places: set[str] = set()
+        for target in self.targets:
+            places |= target.pv_ids
+        return frozenset(places)
+
+    @property
+    def keystores(self) -> tuple[str, ...]:
+        """The keystores whose keys the targets need, each once, in order."""
+        return tuple(dict.fromkeys(t.crypto_store for t in self.targets if isinstance(t, CryptTarget)))
+
+
+def map_volume(vg: VolumeGroup, lv: LogicalVolume) -> VolumeMapping:
+    """The mapping of a logical volume.
+
+    Raises RefusedError for a hidden volume, a missing physical volume or a segment type that cannot be activated, and
+    CheckError when a segment breaks a rule.
+    """
+    name = f"{printable(vg.name)}/{printable(lv.name)}"
+    if not lv.is_visible:
+        raise RefusedError(f"{name} is a hidden volume and is not activated by itself")
+    violations = check_lv(vg, lv)
+    if violations:
+        raise CheckError(violations)
+    lookup = PlaceLookup(
+        extent_size_sectors=vg.extent_size_sectors, pe_start_sectors={pv.id: pv.pe_start_sectors for pv in vg.pvs}
+    )
+    targets = tuple(target for segment in lv.segments for target in segment.targets(lookup))
+    mapping = VolumeMapping(
+        vg_name=vg.name,
+        vg_id=vg.id,
+        lv_name=lv.name,
+        lv_id=lv.id,
+        length_sectors=lv.length_le * vg.extent_size_sectors,
+        targets=targets,
+        writable=lv.is_writable and vg.is_writable,
+    )
+    for pv in vg.pvs:
+        if pv.is_missing and pv.id in mapping.pv_ids:
+            raise RefusedError(f"{name} cannot be activated: its physical volume {printable(pv.id)} is missing")
+    return mapping

@@ -5,7 +5,7 @@ A physical volume is always named by its id here; the words pv0, pv1, ... exist 
 
 from __future__ import annotations
 
-from cryptlv.errors import NotFoundError
+from cryptlv.errors import NotFoundError, RefusedError
 from cryptlv.names import printable
 from cryptlv.record import Record
 from cryptlv.units import SECTOR_SIZE
@@ -61,6 +61,15 @@ class Segment(Record):
         """The first logical extent behind the segment."""
         return self.start_le + self.length_le
 
+    @property
+    def keystores(self) -> tuple[str, ...]:
+        """Names of the keystores without which the segment cannot be read."""
+        return ()
+
+    def made_safe(self) -> Segment:
+        """The same segment in a form that stock lvm2 can read."""
+        return self
+
     def footprint(self) -> Iterator[Footprint]:
         """The physical extents in use: (pv_id, start_pe, length_pe) for each area."""
         return iter(())
@@ -68,13 +77,13 @@ class Segment(Record):
     def part(self, skip_le: int, length_le: int) -> Segment:
         """The same segment from its extent `skip_le` on, `length_le` long, at the logical place it has now.
 
-        Raises NotImplementedError for types that cannot be cut.
+        Raises RefusedError for types that cannot be cut.
         """
-        raise NotImplementedError(f"segments of type {self.type_name} cannot be cut")
+        raise RefusedError(f"segments of type {self.type_name} cannot be cut")
 
     def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
-        """The mapping of this segment; raises NotImplementedError for types that cannot be mapped."""
-        raise NotImplementedError(f"segments of type {self.type_name} cannot be activated")
+        """The mapping of this segment; raises RefusedError for types that cannot be mapped."""
+        raise RefusedError(f"segments of type {self.type_name} cannot be activated")
 
     def check(self, where: str, lv: LogicalVolume, around: Surroundings) -> Iterator[str]:
         """What is wrong with the segment, which is one of `lv`'s: one line each, beginning with `where`."""
@@ -101,7 +110,7 @@ class PlaceLookup(Record):
     def sector(self, area: Area) -> int:
         """The sector, from the start of its PV, at which an area begins."""
         if isinstance(area, LvArea):
-            raise NotImplementedError("volumes stacked on hidden volumes cannot be activated yet")
+            raise RefusedError(f"a segment stacked on the volume {area.lv_name} cannot be activated")
         return self.pe_start_sectors[area.pv_id] + area.start_pe * self.extent_size_sectors
 
 

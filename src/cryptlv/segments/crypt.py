@@ -50,6 +50,10 @@ class CryptSegment(Segment):
     def type_name(self) -> str:
         return TYPE
 
+    @property
+    def keystores(self) -> tuple[str, ...]:
+        return (self.crypto_store,)
+
     def footprint(self) -> Iterator[Footprint]:
         tail = 1 if self.area_offset_sectors else 0
         for area in self.areas:

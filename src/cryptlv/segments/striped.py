@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import FormatError
+from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import PvArea, Segment
@@ -44,7 +44,7 @@ class StripedSegment(Segment):
     def part(self, skip_le: int, length_le: int) -> StripedSegment:
         count = len(self.areas)
         if skip_le % count or length_le % count:
-            raise NotImplementedError(f"a segment of {count} stripes is cut at multiples of {count} extents only")
+            raise RefusedError(f"a segment of {count} stripes is cut at multiples of {count} extents only")
         areas = tuple(shift_area(area, skip_le // count) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
 

@@ -1,0 +1,201 @@
+"""Devices: a regular file or block device, and one in memory that stands in for them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import threading
+
+from cryptlv.errors import DeviceError, NotFoundError
+from cryptlv.names import printable
+from cryptlv.units import SECTOR_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_BLKSSZGET = 0x1268
+_BLKDISCARD = 0x1277
+_FALLOC_KEEP_SIZE = 1
+_FALLOC_PUNCH_HOLE = 2
+_ENOTSUP = 95
+_EINVAL = 22
+
+
+class FileDevice:
+    """A regular file or block device, opened for reading or for both; see `cryptlv.device.Device`.
+
+    Raises NotFoundError when there is nothing at `path`, DeviceError when it cannot be opened or is something else.
+    """
+
+    def __init__(self, path: str, *, writable: bool = False) -> None:
+        self._path = path
+        self._writable = writable
+        mode = os.O_RDWR if writable else os.O_RDONLY
+        try:
+            self._descriptor = os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not block us
+        except FileNotFoundError:
+            raise NotFoundError(f"{printable(path)}: no such file or device") from None
+        except OSError as error:
+            self._fail("open", error)
+        try:
+            self._size, self._sector_size, self._is_block = self._observe()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _observe(self) -> tuple[int, int, bool]:
+        try:
+            mode = os.fstat(self._descriptor).st_mode
+            size = os.lseek(self._descriptor, 0, os.SEEK_END) if stat.S_ISREG(mode) or stat.S_ISBLK(mode) else 0
+            if stat.S_ISREG(mode):
+                return size, SECTOR_SIZE, False
+            if stat.S_ISBLK(mode):
+                raw = fcntl.ioctl(self._descriptor, _BLKSSZGET, struct.pack("i", 0))
+                return size, struct.unpack("i", raw)[0], True
+        except OSError as error:
+            self._fail("look at", error)
+        raise DeviceError(f"{printable(self._path)}: neither a regular file nor a block device")
+
+    def _fail(self, what: str, error: OSError) -> NoReturn:
+        raise DeviceError(
+            f"{printable(self._path)}: cannot {what}: {error.strerror}", errno=error.errno or 0
+        ) from None
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size
+
+    @property
+    def sector_size(self) -> int:
+        return self._sector_size
+
+    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
+        buffer = bytearray(length_bytes)
+        self.read_into(offset_bytes, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        self._check_range("read", offset_bytes, len(buffer))
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self._descriptor, [buffer[done:]], offset_bytes + done)
+            except OSError as error:
+                self._fail(f"read {len(buffer)} bytes at {offset_bytes}", error)
+            if count == 0:
+                raise DeviceError(f"{printable(self._path)}: ends at byte {offset_bytes + done}, it has been cut off")
+            done += count
+
+    def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        self._check_range("write", offset_bytes, len(view))
+        if not self._writable:
+            raise DeviceError(f"{printable(self._path)}: opened for reading only")
+        done = 0
+        while done < len(view):
+            try:
+                done += os.pwrite(self._descriptor, view[done:], offset_bytes + done)
+            except OSError as error:
+                self._fail(f"write {len(view)} bytes at {offset_bytes}", error)
+
+    def _check_range(self, what: str, offset_bytes: int, length_bytes: int) -> None:
+        if offset_bytes < 0 or offset_bytes + length_bytes > self._size:
+            raise DeviceError(
+                f"{printable(self._path)}: cannot {what} {length_bytes} bytes at {offset_bytes}: "
+                f"it has {self._size} bytes"
+            )
+
+    def discard(self, offset_bytes: int, length_bytes: int) -> None:
+        self._check_range("discard", offset_bytes, length_bytes)
+        if not length_bytes:
+            return
+        try:
+            if self._is_block:
+                fcntl.ioctl(self._descriptor, _BLKDISCARD, struct.pack("QQ", offset_bytes, length_bytes))
+            else:
+                _punch_hole(self._descriptor, offset_bytes, length_bytes)
+        except OSError as error:
+            if error.errno not in (_ENOTSUP, _EINVAL):  # a device that cannot discard keeps its data: allowed
+                self._fail(f"discard {length_bytes} bytes at {offset_bytes}", error)
+
+    def flush(self) -> None:
+        if not self._writable:
+            return
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._fail("flush", error)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _punch_hole(descriptor: int, offset_bytes: int, length_bytes: int) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    mode = _FALLOC_KEEP_SIZE | _FALLOC_PUNCH_HOLE
+    if libc.fallocate(descriptor, mode, ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class MemoryDevice:
+    """A device in memory, zeros at first or a copy of `content`; see `cryptlv.device.Device`."""
+
+    def __init__(self, size_bytes: int = 0, path: str = "memory", content: bytes | None = None) -> None:
+        self._path = path
+        self.content = bytearray(size_bytes) if content is None else bytearray(content)
+        self._lock = threading.Lock()
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+    @property
+    def sector_size(self) -> int:
+        return SECTOR_SIZE
+
+    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
+        self._check_range("read", offset_bytes, length_bytes)
+        with self._lock:
+            return bytes(self.content[offset_bytes : offset_bytes + length_bytes])
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        buffer[:] = self.read(offset_bytes, len(buffer))
+
+    def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
+        self._check_range("write", offset_bytes, len(data))
+        with self._lock:
+            self.content[offset_bytes : offset_bytes + len(data)] = data
+
+    def _check_range(self, what: str, offset_bytes: int, length_bytes: int) -> None:
+        if offset_bytes < 0 or offset_bytes + length_bytes > len(self.content):
+            raise DeviceError(
+                f"{self._path}: cannot {what} {length_bytes} bytes at {offset_bytes}: "
+                f"it has {len(self.content)} bytes"
+            )
+
+    def discard(self, offset_bytes: int, length_bytes: int) -> None:
+        self._check_range("discard", offset_bytes, length_bytes)
+        with self._lock:
+            self.content[offset_bytes : offset_bytes + length_bytes] = bytes(length_bytes)
+
+    def flush(self) -> None:
+        """Memory is as durable as it gets."""
+
+    def close(self) -> None:
+        """Nothing to give back."""

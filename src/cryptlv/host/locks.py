@@ -1,0 +1,101 @@
+"""Stock lvm2's lock files (lib/locking/file_locking.c, lib/misc/lvm-flock.c), so that both wait for each other.
+
+`V_<vg>` protects a volume group, `P_global` the set of devices. A reader holds NAME shared, a writer exclusive; both
+pass through `NAME:aux`, which keeps new readers out while a writer waits. Lock files are unlinked when they are given
+up, so a lock counts only when the locked file is still the one at the path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+
+from cryptlv.errors import LockError
+from cryptlv.host.system import make_private_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class LockDirectory:
+    """The directory of the lock files; it is created when the first lock is taken."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @contextmanager
+    def vg(self, name: str, *, write: bool, wait: bool = True) -> Iterator[None]:
+        """Hold a volume group's lock; raises LockError when it cannot be had (at once, unless `wait`)."""
+        with self.named(f"V_{name}", write=write, wait=wait):
+            yield
+
+    @contextmanager
+    def global_(self, *, write: bool, wait: bool = True) -> Iterator[None]:
+        """Hold the global lock; raises LockError when it cannot be had (at once, unless `wait`)."""
+        with self.named("P_global", write=write, wait=wait):
+            yield
+
+    @contextmanager
+    def named(self, name: str, *, write: bool, wait: bool = True) -> Iterator[None]:
+        """Hold the lock file of that name; raises LockError when it cannot be had (at once, unless `wait`)."""
+        make_private_directory(self.path)
+        path = os.path.join(self.path, name)
+        aux = _acquire(f"{path}:aux", exclusive=True, wait=wait)
+        try:
+            if not write:
+                _release(f"{path}:aux", aux)
+                aux = -1
+            descriptor = _acquire(path, exclusive=write, wait=wait)
+        finally:
+            if aux >= 0:
+                _release(f"{path}:aux", aux)
+        try:
+            yield
+        finally:
+            _release(path, descriptor)
+
+
+def _acquire(path: str, *, exclusive: bool, wait: bool) -> int:
+    """A descriptor of the locked file; tries again while somebody else unlinks the file under us."""
+    operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        descriptor = -1
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o777)
+            fcntl.flock(descriptor, operation)
+            if _is_current(path, descriptor):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LockError(f"{path}: held by another command; try again when it has ended") from None
+        except OSError as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise LockError(f"{path}: cannot lock: {error.strerror}") from None
+        except BaseException:  # an interrupt while waiting must not leave the file open
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_current(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _release(path: str, descriptor: int) -> None:
+    """Give the lock up; unlink the file when nobody else holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_current(path, descriptor):
+            os.unlink(path)
+    except OSError:
+        pass  # somebody else has the lock by now, and unlinks the file after us
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,236 @@
+"""LVM2 metadata text to a VolumeGroup (lvm2's lib/format_text/import_vsn1.c).
+
+What stands in the text and is not known here is kept (`extra`, opaque segments), so that parse, render, parse is the
+identity; what breaks a rule but can be held is left to `model.check`.
+"""
+
+from __future__ import annotations
+
+from cryptlv.errors import FormatError
+from cryptlv.model.nodes import Section, items_without
+from cryptlv.model.vg import LogicalVolume, PhysicalVolume, VolumeGroup
+from cryptlv.names import check_vg_name, parse_uuid, printable
+from cryptlv.ondisk.config import parse_config
+from cryptlv.record import Record
+from cryptlv.segments import parse_segment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptlv.model.vg import Segment
+
+CONTENTS = "Text Format Volume Group"
+_TRAILER_KEYS = frozenset(
+    ("contents", "version", "description", "creation_host", "creation_host_system_id", "creation_time")
+)
+_VG_KEYS = frozenset(
+    (
+        "id", "seqno", "format", "status", "flags", "tags", "system_id", "lock_type", "lock_args", "extent_size",
+        "max_lv", "max_pv", "allocation_policy", "profile", "metadata_copies", "physical_volumes", "logical_volumes",
+        "historical_logical_volumes",
+    )
+)  # fmt: skip
+_PV_KEYS = frozenset(
+    (
+        "id", "device", "status", "flags", "tags", "dev_size", "pe_start", "pe_count", "ba_start", "ba_size",
+        "device_id_type", "device_id",
+    )
+)  # fmt: skip
+_LV_KEYS = frozenset(
+    (
+        "id", "status", "flags", "tags", "creation_time", "creation_host", "lock_args", "allocation_policy",
+        "profile", "read_ahead", "major", "minor", "segment_count",
+    )
+)  # fmt: skip
+_SEGMENT_KEYS = frozenset(("start_extent", "extent_count", "type", "tags"))
+
+
+class Document(Record):
+    """A metadata text: the volume group, and what the lines around it say of its writing."""
+
+    vg: VolumeGroup
+    description: str = ""
+    creation_host: str = ""
+    creation_time: int = 0
+
+
+def parse_vg(text: bytes | str) -> VolumeGroup:
+    """The volume group in a metadata text; raises FormatError with the field, or the byte, that is wrong."""
+    return parse_document(text).vg
+
+
+def parse_document(text: bytes | str) -> Document:
+    """A metadata text as it lies in a metadata area, a backup or an archive; raises FormatError."""
+    root = parse_config(text)
+    named = [(name, section) for name, section in root.sections() if name not in _TRAILER_KEYS]
+    if len(named) != 1:
+        raise FormatError(f"metadata describes {len(named)} volume groups, not one", field="text")
+    if root.get("contents") != CONTENTS or root.get("version") != 1:
+        raise FormatError(
+            'not LVM2 metadata: contents = "Text Format Volume Group", version = 1 missing', field="contents"
+        )
+    name, section = named[0]
+    fields = _Fields(section, printable(name))
+    trailer = _Fields(root, "metadata")
+    return Document(
+        vg=_parse_vg(name, fields),
+        description=trailer.text("description"),
+        creation_host=trailer.text("creation_host"),
+        creation_time=trailer.number("creation_time", 0),
+    )
+
+
+class _Fields:
+    """Typed access to a section's items; `where` begins each error."""
+
+    def __init__(self, section: Section, where: str) -> None:
+        self.section = section
+        self.where = where
+        self._values = dict(reversed(section.items))  # the first of duplicates wins
+
+    def error(self, field: str, message: str) -> FormatError:
+        return FormatError(f"{self.where}: {message}", field=field)
+
+    def text(self, key: str, default: str | None = "") -> str:
+        value = self._values.get(key, default)
+        if not isinstance(value, str):
+            raise self.error(key, f"{key} is missing or not a string")
+        return value
+
+    def number(self, key: str, default: int | None = None) -> int:
+        value = self._values.get(key, default)
+        if not isinstance(value, int):
+            raise self.error(key, f"{key} is missing or not a number")
+        return value
+
+    def optional_number(self, key: str) -> int | None:
+        return self.number(key) if key in self._values else None
+
+    def words(self, key: str, *, required: bool = False) -> tuple[str, ...]:
+        value = self._values.get(key, None if required else ())
+        if isinstance(value, str):
+            value = (value,)
+        if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
+            raise self.error(key, f"{key} is missing or not a list of words")
+        return tuple(str(word) for word in value)
+
+    def uuid(self) -> str:
+        value = self.text("id", None)
+        try:
+            parse_uuid(value)
+        except ValueError as error:
+            raise self.error("id", str(error)) from None
+        return value
+
+    def subsection(self, key: str) -> Section | None:
+        value = self._values.get(key)
+        if value is not None and not isinstance(value, Section):
+            raise self.error(key, f"{key} is not a section")
+        return value
+
+
+def _parse_vg(name: str, fields: _Fields) -> VolumeGroup:
+    try:
+        check_vg_name(name)
+    except Exception as error:
+        raise FormatError(str(error), field="name") from None
+    pvs_section = fields.subsection("physical_volumes") or Section()
+    pvs: list[PhysicalVolume] = []
+    pv_ids: dict[str, str] = {}
+    for word, section in pvs_section.sections():
+        pv = _parse_pv(_Fields(section, f"{fields.where} {printable(word)}"))
+        pvs.append(pv)
+        pv_ids.setdefault(word, pv.id)
+    lvs_section = fields.subsection("logical_volumes") or Section()
+    return VolumeGroup(
+        name=name,
+        id=fields.uuid(),
+        seqno=fields.number("seqno"),
+        format=fields.text("format", "lvm2"),
+        status=fields.words("status", required=True),
+        flags=fields.words("flags"),
+        tags=fields.words("tags"),
+        system_id=fields.text("system_id") if fields.section.get("system_id") is not None else None,
+        lock_type=fields.text("lock_type"),
+        lock_args=fields.text("lock_args"),
+        extent_size_sectors=_positive(fields, "extent_size"),
+        max_lv=fields.number("max_lv", 0),
+        max_pv=fields.number("max_pv", 0),
+        allocation_policy=fields.text("allocation_policy"),
+        profile=fields.text("profile"),
+        metadata_copies=fields.number("metadata_copies", 0),
+        pvs=tuple(pvs),
+        lvs=tuple(_parse_lv(fields.where, word, section, pv_ids) for word, section in lvs_section.sections()),
+        historical=fields.subsection("historical_logical_volumes"),
+        extra=items_without(fields.section.items, _VG_KEYS),
+    )
+
+
+def _positive(fields: _Fields, key: str) -> int:
+    value = fields.number(key)
+    if not 0 < value < 2**32:
+        raise fields.error(key, f"{key} {value} is out of range")
+    return value
+
+
+def _parse_pv(fields: _Fields) -> PhysicalVolume:
+    return PhysicalVolume(
+        id=fields.uuid(),
+        device=fields.text("device"),
+        status=fields.words("status", required=True),
+        flags=fields.words("flags"),
+        tags=fields.words("tags"),
+        dev_size_sectors=fields.number("dev_size", 0),
+        pe_start_sectors=fields.number("pe_start"),
+        pe_count=fields.number("pe_count"),
+        ba_start_sectors=fields.number("ba_start", 0),
+        ba_size_sectors=fields.number("ba_size", 0),
+        device_id_type=fields.text("device_id_type"),
+        device_id=fields.text("device_id"),
+        extra=items_without(fields.section.items, _PV_KEYS),
+    )
+
+
+def _parse_lv(vg_where: str, name: str, section: Section, pv_ids: Mapping[str, str]) -> LogicalVolume:
+    fields = _Fields(section, f"{vg_where}/{printable(name)}")
+    numbered = [(word, part) for word, part in section.sections() if _segment_number(word) is not None]
+    count = fields.number("segment_count")
+    if count != len(numbered):
+        raise fields.error("segment_count", f"segment_count is {count}, but there are {len(numbered)} segments")
+    segments = [_parse_segment(f"{fields.where} {word}", part, pv_ids) for word, part in numbered]
+    segments.sort(key=lambda segment: segment.start_le)
+    taken = _LV_KEYS | {word for word, _ in numbered}
+    return LogicalVolume(
+        name=name,
+        id=fields.uuid(),
+        status=fields.words("status", required=True),
+        flags=fields.words("flags"),
+        tags=fields.words("tags"),
+        creation_time=fields.optional_number("creation_time"),
+        creation_host=fields.text("creation_host"),
+        lock_args=fields.text("lock_args"),
+        allocation_policy=fields.text("allocation_policy"),
+        profile=fields.text("profile"),
+        read_ahead=fields.optional_number("read_ahead"),
+        major=fields.optional_number("major"),
+        minor=fields.optional_number("minor"),
+        segments=tuple(segments),
+        extra=items_without(section.items, frozenset(taken)),
+    )
+
+
+def _segment_number(word: str) -> int | None:
+    tail = word.removeprefix("segment")
+    return int(tail) if tail != word and tail.isascii() and tail.isdigit() and len(tail) < 10 else None
+
+
+def _parse_segment(where: str, section: Section, pv_ids: Mapping[str, str]) -> Segment:
+    fields = _Fields(section, where)
+    head: dict[str, object] = {
+        "start_le": fields.number("start_extent"),
+        "length_le": fields.number("extent_count"),
+        "tags": fields.words("tags"),
+    }
+    body = Section(items=items_without(section.items, _SEGMENT_KEYS))
+    return parse_segment(fields.text("type", "striped"), body, head, pv_ids, where)

@@ -1,0 +1,222 @@
+"""Activation in user space: unlock the keys, hand the mapping and the keys to a server process, and end it again."""
+
+from __future__ import annotations
+
+from cryptlv.activate.process import ServeRequest, find_server, start_server, stop_server
+from cryptlv.errors import CryptlvError, InUseError, RefusedError, WrongCredential
+from cryptlv.model.mapping import map_volume
+from cryptlv.names import printable
+from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+from cryptlv.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from cryptlv.host.scan import Group
+    from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreAttributes
+    from cryptlv.model.mapping import VolumeMapping
+    from cryptlv.model.vg import LogicalVolume
+    from cryptlv.ops.credentials import Credentials
+    from cryptlv.ops.session import Session
+    from cryptlv.secret import VolumeKey
+
+TRIES = 3
+
+
+class KeystoreView(Record):
+    """A keystore as it was read: when the same bytes are found again under the lock, its key is still right."""
+
+    attributes: KeystoreAttributes
+    image: bytes
+
+
+class Prepared(Record):
+    """All that the activation of a volume needs but its keys."""
+
+    mapping: VolumeMapping
+    device_paths: tuple[tuple[str, str], ...]
+    keystores: tuple[tuple[str, KeystoreView], ...]
+
+
+class KeyRing:
+    """The volume keys that a command has unlocked, by keystore: each is asked for once. Closed when it is done."""
+
+    def __init__(self, credentials: Credentials, warn: Callable[[str], None]) -> None:
+        self._credentials = credentials
+        self._warn = warn
+        self._keys: dict[tuple[str, str], tuple[KeystoreView, VolumeKey]] = {}
+        self._failed: dict[tuple[str, str], CryptlvError] = {}
+
+    def unlock(self, vg_name: str, store_name: str, view: KeystoreView, volume_name: str) -> VolumeKey:
+        """The volume key of a keystore. A keystore that could not be unlocked is not asked for again.
+
+        Raises WrongCredential, CredentialError, KeystoreError, HandlerUnavailable.
+        """
+        place = (vg_name, store_name)
+        if place in self._failed:
+            raise self._failed[place]
+        known = self._keys.get(place)
+        if known is not None and known[0] == view:
+            return known[1]
+        try:
+            key = self._ask(f"{vg_name}/{volume_name}", view)
+        except CryptlvError as error:
+            self._failed[place] = error
+            raise
+        self._keys[place] = (view, key)
+        return key
+
+    def _ask(self, what: str, view: KeystoreView) -> VolumeKey:
+        from cryptlv.keys.registry import find_handler
+
+        handler = find_handler(view.attributes.handler)
+        tries = TRIES if self._credentials.may_retry else 1
+        for left in range(tries - 1, -1, -1):
+            with self._credentials.get("open", what, handler.credential_kind) as credential:
+                try:
+                    return handler.unlock(view.attributes, view.image, credential)
+                except WrongCredential as error:
+                    if not left:
+                        raise
+                    self._warn(f"{error}; {left} {'tries' if left > 1 else 'try'} left")
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Wipe every key."""
+        while self._keys:
+            self._keys.popitem()[1][1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def activate(
+    session: Session, vg_name: str, lv_name: str, backend: str, credentials: Credentials
+) -> tuple[tuple[str, str], ...]:
+    """Activate one volume; gives its (name, path). Raises InUseError when it is active, and what can go wrong."""
+    with KeyRing(credentials, session.warn) as keys:
+        return ((lv_name, _activate(session, vg_name, lv_name, backend, keys)),)
+
+
+def activate_vg(
+    session: Session, vg_name: str, backend: str, credentials: Credentials
+) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, CryptlvError], ...]]:
+    """Activate every visible volume that is not active; one that fails does not stop the others.
+
+    Gives the (name, path) of those that are active now, and the (name, error) of those that are not.
+    """
+    with session.locked(vg_name, write=False):
+        group = session.world().group(vg_name)
+    done: list[tuple[str, str]] = []
+    failed: list[tuple[str, CryptlvError]] = []
+    with KeyRing(credentials, session.warn) as keys:
+        for lv in group.vg.lvs:
+            if not lv.is_visible or find_server(session.directories.run_dir, lv.id) is not None:
+                continue
+            try:
+                done.append((lv.name, _activate(session, vg_name, lv.name, backend, keys)))
+            except CryptlvError as error:
+                failed.append((lv.name, error))
+    return tuple(done), tuple(failed)
+
+
+def _activate(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> str:
+    """Prepare, unlock without any lock held, prepare again under the lock, and start the server."""
+    with session.locked(vg_name, write=False):
+        prepared = _prepare(session, vg_name, lv_name)
+    if session.test:
+        return ""
+    unlocked = _unlock(prepared, keys)
+    with session.locked(vg_name, write=True):
+        again = _prepare(session, vg_name, lv_name)
+        if again != prepared:
+            raise InUseError(f"{vg_name}/{lv_name} was changed by another command meanwhile; activate it again")
+        request = ServeRequest(
+            mapping=prepared.mapping,
+            device_paths=dict(prepared.device_paths),
+            ciphers={name: (parameters.cipher, parameters.sector_size) for name, (parameters, _) in unlocked.items()},
+            backend=backend,
+            run_dir=session.directories.run_dir,
+        )
+        return start_server(request, {name: key for name, (_, key) in unlocked.items()}).path
+
+
+def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared:
+    group = session.world().group(vg_name)
+    vg = group.vg
+    lv = vg.lv(lv_name)
+    _refuse_unusable(group)
+    info = find_server(session.directories.run_dir, lv.id)
+    if info is not None:
+        raise InUseError(f"logical volume {vg_name}/{lv_name} is active already: {info.path}")
+    mapping = map_volume(vg, lv)
+    missing = mapping.pv_ids - group.pv_paths.keys()
+    if missing:
+        raise RefusedError(f"{vg_name}/{lv_name}: its physical volume {printable(min(missing))} was not found")
+    views = []
+    for name in mapping.keystores:
+        image = read_image(session, vg, name, group.pv_paths)
+        views.append((name, KeystoreView(attributes=attributes_of(keystore_segment(vg, name)), image=image)))
+    paths = tuple((pv_id, group.pv_paths[pv_id]) for pv_id in sorted(mapping.pv_ids))
+    return Prepared(mapping=mapping, device_paths=paths, keystores=tuple(views))
+
+
+def _refuse_unusable(group: Group) -> None:
+    vg = group.vg
+    if "EXPORTED" in vg.status:
+        raise RefusedError(f"volume group {vg.name!r} is exported; import it first")
+    if vg.system_id:
+        raise RefusedError(f"cannot access volume group {vg.name!r} with system ID {printable(vg.system_id)}")
+    if vg.lock_type and vg.lock_type != "none":
+        raise RefusedError(f"volume group {vg.name!r} has lock type {printable(vg.lock_type)}: it needs lvmlockd")
+
+
+def _unlock(prepared: Prepared, keys: KeyRing) -> dict[str, tuple[CipherParameters, VolumeKey]]:
+    from cryptlv.keys.registry import find_handler
+
+    unlocked: dict[str, tuple[CipherParameters, VolumeKey]] = {}
+    mapping = prepared.mapping
+    for name, view in prepared.keystores:
+        handler: KeyHandler = find_handler(view.attributes.handler)
+        parameters = handler.parameters(view.attributes, view.image)
+        unlocked[name] = (parameters, keys.unlock(mapping.vg_name, name, view, mapping.lv_name))
+    return unlocked
+
+
+def deactivate(session: Session, vg_name: str, lv_name: str) -> bool:
+    """End a volume's server: flushed, its path removed. Whether it was active; -f ends it though it is in use.
+
+    Raises NotFoundError, InUseError when somebody uses it, ActivationError when the last flush failed.
+    """
+    with session.locked(vg_name, write=True):
+        lv = session.world().group(vg_name).vg.lv(lv_name)
+        return _deactivate(session, lv)
+
+
+def _deactivate(session: Session, lv: LogicalVolume) -> bool:
+    run_dir = session.directories.run_dir
+    if find_server(run_dir, lv.id) is None:
+        return False
+    if not session.test:
+        stop_server(run_dir, lv.id, force=session.force > 0)
+    return True
+
+
+def deactivate_vg(session: Session, vg_name: str) -> tuple[tuple[str, ...], tuple[tuple[str, CryptlvError], ...]]:
+    """End the servers of a volume group; gives the names of the volumes that were active, and of those that still
+    are with the reason."""
+    done: list[str] = []
+    failed: list[tuple[str, CryptlvError]] = []
+    with session.locked(vg_name, write=True):
+        for lv in session.world().group(vg_name).vg.lvs:
+            try:
+                if _deactivate(session, lv):
+                    done.append(lv.name)
+            except CryptlvError as error:
+                failed.append((lv.name, error))
+    return tuple(done), tuple(failed)

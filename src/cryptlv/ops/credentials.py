@@ -1,0 +1,23 @@
+"""What operations need of whoever asks the user for keys."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from cryptlv.secret import Secret
+
+    class Credentials(Protocol):
+        """A source of passphrases and keys: a key file, standard input, or a terminal."""
+
+        @property
+        def may_retry(self) -> bool:
+            """Whether asking again can give another answer (a terminal)."""
+
+        def get(self, purpose: str, what: str, kind: str) -> Secret:
+            """A credential for `what`.
+
+            `purpose` is "create" (asked twice on a terminal) or "open", `kind` "passphrase" or "volume key".
+            Raises CredentialError.
+            """

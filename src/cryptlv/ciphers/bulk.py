@@ -52,7 +52,7 @@ def _through(context: CipherContext, blocks: Blocks) -> Blocks:
     """All blocks through ECB; raises what `cryptography` raises."""
     data = np.ascontiguousarray(blocks)
     out = np.empty(data.size * 8 + _BLOCK - 1, dtype=np.uint8)
-    context.update_into(memoryview(data).cast("B"), memoryview(out))
+    context.update_into(data.data.cast("B"), out.data)
     return out[: data.size * 8].view(np.uint64).reshape(blocks.shape)
 
 

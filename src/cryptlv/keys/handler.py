@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cryptlv.environment import Environment
     from cryptlv.secret import Secret, VolumeKey
 
-PASSPHRASE = "passphrase"
+PASSPHRASE = "passphrase"  # noqa: S105 - the word, not one
 VOLUME_KEY = "volume key"
 
 

@@ -62,7 +62,9 @@ class Luks1Handler:
             request=request,
         )
 
-    def create(self, draft: KeystoreDraft, credential: Secret, env: Environment, uuid: str) -> tuple[bytes, VolumeKey]:
+    def create(
+        self, draft: KeystoreDraft, credential: Secret, env: Environment, uuid: str
+    ) -> tuple[bytes, VolumeKey]:
         if not len(credential):
             raise CredentialError("an empty passphrase protects nothing; give another")
         key_bytes = draft.key_size_bits // 8
@@ -87,7 +89,9 @@ class Luks1Handler:
         with volume_key.reveal() as view:
             header = header.replace(digest=_digest(header, view))
         image = bytearray(draft.image_bytes)
-        header = add_key(header, image, 0, volume_key, credential, iterations, env)
+        header = add_key(
+            header, image, 0, volume_key=volume_key, credential=credential, iterations=iterations, env=env
+        )
         return bytes(image), volume_key
 
     def parameters(self, attributes: KeystoreAttributes, image: bytes) -> CipherParameters:
@@ -145,6 +149,7 @@ def add_key(
     header: Luks1Header,
     image: bytearray,
     number: int,
+    *,
     volume_key: VolumeKey,
     credential: Secret,
     iterations: int,

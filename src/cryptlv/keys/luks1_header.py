@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 
-
 from cryptlv.errors import KeystoreError
 from cryptlv.names import printable
 from cryptlv.record import Record
@@ -101,8 +100,7 @@ def decode_header(image: bytes) -> Luks1Header:
         raise KeystoreError(f"LUKS1 header: key of {key_bytes} bytes is out of range")
     _check_iterations("digest", iterations)
     slots = tuple(
-        _decode_slot(number, _SLOT.unpack_from(image, _HEAD.size + number * _SLOT.size), key_bytes)
-        for number in range(KEYSLOTS)
+        _decode_slot(number, _SLOT.unpack_from(image, _HEAD.size + number * _SLOT.size)) for number in range(KEYSLOTS)
     )
     header = Luks1Header(
         cipher_name=_text(name, "cipher name"),
@@ -125,7 +123,7 @@ def _check_iterations(what: str, iterations: int) -> None:
         raise KeystoreError(f"LUKS1 header: {what} has {iterations} iterations, out of range")
 
 
-def _decode_slot(number: int, fields: tuple[int, int, bytes, int, int], key_bytes: int) -> Keyslot:
+def _decode_slot(number: int, fields: tuple[int, int, bytes, int, int]) -> Keyslot:
     state, iterations, salt, offset, stripes = fields
     if state not in (_ACTIVE, _DISABLED):
         raise KeystoreError(f"LUKS1 header: keyslot {number} has the unknown state 0x{state:08x}")

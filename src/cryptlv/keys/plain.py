@@ -32,7 +32,9 @@ class PlainHandler:
             handler=self.name, cipher=spec.render(), key_size_bits=bits, key_hash="", image_bytes=0, request=request
         )
 
-    def create(self, draft: KeystoreDraft, credential: Secret, env: Environment, uuid: str) -> tuple[bytes, VolumeKey]:
+    def create(
+        self, draft: KeystoreDraft, credential: Secret, env: Environment, uuid: str
+    ) -> tuple[bytes, VolumeKey]:
         return b"", _key(credential, draft.key_size_bits)
 
     def parameters(self, attributes: KeystoreAttributes, image: bytes) -> CipherParameters:

@@ -156,7 +156,7 @@ def _nest(key: str, value: Value) -> Item:
 
 
 def parse_config(text: bytes | str) -> Section:
-    """The tree of a config text; bytes are UTF-8, others pass through. Raises FormatError with the offset in bytes."""
+    """The tree of a config text; bytes are UTF-8, others pass through. Raises FormatError with the byte's offset."""
     if len(text) > MAX_TEXT_BYTES:
         raise FormatError(f"text of {len(text)} bytes is too long", field="text")
     if isinstance(text, bytes):

@@ -1,0 +1,248 @@
+"""A volume as one regular file through FUSE, mounted over an empty file at its path.
+
+mfusepy calls libfuse by ctypes. The root of the mount is the file itself. As with a block device, opening it with
+O_TRUNC changes nothing, and its size is fixed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import threading
+import time
+
+from cryptlv.errors import ActivationError, CryptlvError, DeviceError, RefusedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cryptlv.activate.stream import VolumeStream
+
+_PUNCH_HOLE, _ZERO_RANGE, _KEEP_SIZE = 2, 16, 1
+_MNT_DETACH = 2
+_START_SECONDS = 10
+_STOP_SECONDS = 10
+
+
+def check_usable() -> None:
+    """Raise ActivationError, with the remedy, when a FUSE file cannot be made here."""
+    try:
+        import mfusepy  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError:
+        raise ActivationError(
+            "FUSE needs the Python package mfusepy: pip install 'cryptlv[fuse]' (or use --backend nbd)"
+        ) from None
+    except (OSError, ImportError):
+        raise ActivationError("FUSE needs libfuse: apt-get install fuse3 (or use --backend nbd)") from None
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise ActivationError("FUSE needs /dev/fuse, which is not usable here (use --backend nbd)")
+    if os.geteuid() != 0 and not shutil.which("fusermount3"):
+        raise ActivationError("FUSE needs the program fusermount3: apt-get install fuse3 (or use --backend nbd)")
+
+
+class _Operations:
+    """libfuse's calls on the one file. Whatever fails becomes an OSError with its number."""
+
+    use_ns = True
+
+    def __init__(self, stream: VolumeStream) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._handles = 0
+        self.ready = threading.Event()
+        now = time.time_ns()
+        self._attributes = {
+            "st_mode": stat.S_IFREG | (0o600 if stream.writable else 0o400),
+            "st_nlink": 1,
+            "st_size": stream.size_bytes,
+            "st_blocks": stream.size_bytes // 512,
+            "st_blksize": 4096,
+            "st_uid": os.geteuid(),
+            "st_gid": os.getegid(),
+            "st_atime": now,
+            "st_mtime": now,
+            "st_ctime": now,
+        }
+
+    @property
+    def users(self) -> int:
+        with self._lock:
+            return self._handles
+
+    def init(self, path: str) -> None:
+        self.ready.set()
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+        if path != "/":
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self._attributes
+
+    def open(self, path: str, flags: int) -> int:
+        if flags & os.O_ACCMODE != os.O_RDONLY and not self._stream.writable:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        with self._lock:
+            self._handles += 1
+        return 0
+
+    def release(self, path: str, fh: int) -> int:
+        with self._lock:
+            self._handles -= 1
+        return 0
+
+    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+        length = max(min(size, self._stream.size_bytes - offset), 0)
+        try:
+            return bytes(self._stream.read(offset, length))
+        except CryptlvError as error:
+            raise _os_error(error) from None
+
+    def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+        if offset + len(data) > self._stream.size_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            self._stream.write(offset, data)
+        except CryptlvError as error:
+            raise _os_error(error) from None
+        return len(data)
+
+    def truncate(self, path: str, length: int, fh: int | None = None) -> int:
+        if length not in (0, self._stream.size_bytes):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return 0
+
+    def fsync(self, path: str, datasync: int, fh: int) -> int:
+        try:
+            self._stream.flush()
+        except CryptlvError as error:
+            raise _os_error(error) from None
+        return 0
+
+    def fallocate(self, path: str, mode: int, offset: int, size: int, fh: int) -> int:
+        if offset + size > self._stream.size_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            if mode & (_PUNCH_HOLE | _ZERO_RANGE):
+                self._stream.write_zeroes(offset, size)  # a hole reads as zeros, so zeros are what it gets
+            elif mode & ~_KEEP_SIZE:
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        except CryptlvError as error:
+            raise _os_error(error) from None
+        return 0
+
+    def chmod(self, path: str, mode: int) -> int:
+        return 0
+
+    def chown(self, path: str, uid: int, gid: int) -> int:
+        return 0
+
+    def utimens(self, path: str, times: object = None) -> int:
+        return 0
+
+
+def _os_error(error: CryptlvError) -> OSError:
+    if isinstance(error, RefusedError):
+        return OSError(errno.EROFS, str(error))
+    number = error.errno if isinstance(error, DeviceError) and error.errno else errno.EIO
+    return OSError(number, str(error))
+
+
+class FuseFile:
+    """Serves one volume as the file at `path` until `stop`; `start` returns when it can be opened."""
+
+    def __init__(self, stream: VolumeStream, path: str) -> None:
+        self.path = path
+        self._operations = _Operations(stream)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name="fuse", daemon=True)
+
+    @property
+    def users(self) -> int:
+        """How many handles on the file are open."""
+        return self._operations.users
+
+    def start(self) -> None:
+        """Mount; raises ActivationError."""
+        check_usable()
+        try:
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise ActivationError(f"{self.path}: cannot create: {error.strerror}") from None
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._operations.ready.wait(0.02):
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                _unlink_empty(self.path)
+                raise ActivationError(f"{self.path}: cannot mount by FUSE{_reason(self._failure)}")
+
+    def _main(self) -> None:
+        import mfusepy
+
+        try:
+            mfusepy.FUSE(
+                self._operations,
+                self.path,
+                foreground=True,
+                fsname="cryptlv",
+                subtype="cryptlv",
+                nosuid=True,
+                nodev=True,
+            )
+        except BaseException as error:
+            self._failure = error
+
+    def stop(self, *, force: bool = False) -> None:
+        """Unmount and remove the file; raises ActivationError when it is in use (unless `force`)."""
+        unmount(self.path, lazily=force)
+        self._thread.join(timeout=_STOP_SECONDS)
+        _unlink_empty(self.path)
+
+
+def _reason(failure: BaseException | None) -> str:
+    if failure is None:
+        return ""
+    if isinstance(failure, RuntimeError) and failure.args and isinstance(failure.args[0], int):
+        return f" (libfuse error {failure.args[0]})"
+    return f": {type(failure).__name__}"
+
+
+def _unlink_empty(path: str) -> None:
+    """Remove the file under the mount, and nothing else."""
+    try:
+        found = os.lstat(path)
+        if stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            os.unlink(path)
+    except OSError:
+        return
+
+
+def is_mounted(path: str) -> bool:
+    """Whether something is mounted at a path, alive or left behind by a killed server."""
+    wanted = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path)
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            points = [line.split(" ")[4] for line in file]
+    except OSError:
+        return os.path.ismount(path)
+    return any(point.encode().decode("unicode_escape") == wanted for point in points)
+
+
+def unmount(path: str, *, lazily: bool) -> None:
+    """Unmount a FUSE file; raises ActivationError. `lazily` takes it out of sight though it is in use."""
+    if not is_mounted(path):
+        return
+    if os.geteuid() == 0:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.umount2(os.fsencode(path), _MNT_DETACH if lazily else 0) == 0:
+            return
+        message = os.strerror(ctypes.get_errno())
+    else:
+        words = ["fusermount3", "-u", "-q", *(["-z"] if lazily else []), "--", path]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        message = done.stderr.strip() or "busy"
+    raise ActivationError(f"{path}: cannot unmount: {message}")

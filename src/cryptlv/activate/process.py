@@ -1,0 +1,317 @@
+"""Server processes: one for each active volume, found by the lock that it holds for its life.
+
+RUN_DIR/VG/LV is the FUSE file, RUN_DIR/VG/LV.nbd the NBD socket; RUN_DIR/@servers/LV_ID.{lock,json,ctl,log} belong to
+the server. `@` is in no volume group's name, so the two never meet. The volume key goes to the server over a socket
+pair, never by argument, environment or file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+
+from cryptlv.errors import ActivationError, InUseError
+from cryptlv.model.mapping import CryptTarget, LinearTarget, StripedTarget, VolumeMapping
+from cryptlv.names import printable
+from cryptlv.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from cryptlv.model.mapping import Target
+    from cryptlv.secret import VolumeKey
+
+BACKENDS = ("auto", "fuse", "nbd")
+_STOP_SECONDS = 120
+_START_SECONDS = 60
+_TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedTarget, "crypt": CryptTarget}
+
+
+class ServeRequest(Record):
+    """What a server process needs besides the keys: `device_paths` by PV id, `ciphers` by keystore as (dm-crypt
+    specification, sector size)."""
+
+    mapping: VolumeMapping
+    device_paths: Mapping[str, str]
+    ciphers: Mapping[str, tuple[str, int]]
+    backend: str
+    run_dir: str
+
+
+class ServerInfo(Record):
+    """A running server; `path` is "" while it is still starting."""
+
+    vg_name: str
+    lv_name: str
+    lv_id: str
+    pid: int
+    backend: str
+    path: str
+
+
+class ServerFiles:
+    """The paths that belong to a volume's server."""
+
+    def __init__(self, run_dir: str, lv_id: str) -> None:
+        self.directory = os.path.join(run_dir, "@servers")
+        base = os.path.join(self.directory, lv_id)
+        self.lock, self.state, self.log = f"{base}.lock", f"{base}.json", f"{base}.log"
+        self.control_name = f"{lv_id}.ctl"
+        self.control = f"{base}.ctl"
+
+    def control_address(self, directory_fd: int) -> str:
+        """The control socket through an open directory, as a socket's path is limited to 107 bytes."""
+        return f"/proc/self/fd/{directory_fd}/{self.control_name}"
+
+
+def public_path(run_dir: str, mapping: VolumeMapping, backend: str) -> str:
+    """Where users find the volume."""
+    tail = ".nbd" if backend == "nbd" else ""
+    return os.path.join(run_dir, mapping.vg_name, mapping.lv_name + tail)
+
+
+def encode_request(request: ServeRequest) -> bytes:
+    """A request as JSON, for the way to the server."""
+    mapping = request.mapping
+    names = {kind: name for name, kind in _TARGETS.items()}
+    targets = [
+        {"kind": names[type(target)], **{field: getattr(target, field) for field in type(target).__fields__}}
+        for target in mapping.targets
+    ]
+    fields = {field: getattr(mapping, field) for field in VolumeMapping.__fields__ if field != "targets"}
+    return json.dumps(
+        {
+            "mapping": fields,
+            "targets": targets,
+            "device_paths": dict(request.device_paths),
+            "ciphers": {name: list(cipher) for name, cipher in request.ciphers.items()},
+            "backend": request.backend,
+            "run_dir": request.run_dir,
+        }
+    ).encode("utf-8", "surrogateescape")
+
+
+def decode_request(data: bytes) -> ServeRequest:
+    """The request again."""
+    raw: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
+    targets = []
+    for fields in raw["targets"]:
+        kind = _TARGETS[fields.pop("kind")]
+        if "stripes" in fields:
+            fields["stripes"] = tuple((pv_id, offset) for pv_id, offset in fields["stripes"])
+        targets.append(kind(**fields))
+    return ServeRequest(
+        mapping=VolumeMapping(targets=tuple(targets), **raw["mapping"]),
+        device_paths=raw["device_paths"],
+        ciphers={name: (cipher[0], cipher[1]) for name, cipher in raw["ciphers"].items()},
+        backend=raw["backend"],
+        run_dir=raw["run_dir"],
+    )
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ActivationError(f"{path}: cannot look at: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _read_state(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            state: dict[str, Any] = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return state
+
+
+def find_server(run_dir: str, lv_id: str) -> ServerInfo | None:
+    """The server of a volume, None when there is none; raises ActivationError when that cannot be known."""
+    files = ServerFiles(run_dir, lv_id)
+    if not _is_locked(files.lock):
+        return None
+    state = _read_state(files.state)
+    return ServerInfo(
+        vg_name=str(state.get("vg_name", "")),
+        lv_name=str(state.get("lv_name", "")),
+        lv_id=lv_id,
+        pid=int(state.get("pid", 0)),
+        backend=str(state.get("backend", "")),
+        path=str(state.get("path", "")),
+    )
+
+
+def active_lv_ids(run_dir: str) -> frozenset[str]:
+    """The ids of all volumes that have a server."""
+    directory = ServerFiles(run_dir, "").directory
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return frozenset()
+    ids = (name.removesuffix(".lock") for name in names if name.endswith(".lock"))
+    return frozenset(lv_id for lv_id in ids if _is_locked(ServerFiles(run_dir, lv_id).lock))
+
+
+def clean_stale(run_dir: str, lv_id: str) -> None:
+    """Remove what a killed server left: a dead mount, a socket, its files. Does nothing while a server lives.
+
+    Raises ActivationError when a dead mount cannot be taken away.
+    """
+    files = ServerFiles(run_dir, lv_id)
+    if _is_locked(files.lock):
+        return
+    state = _read_state(files.state)
+    path = str(state.get("path", ""))
+    if path.startswith(run_dir + os.sep):
+        _remove_public(path)
+    for name in (files.state, files.control, files.log):
+        _unlink(name)
+
+
+def _remove_public(path: str) -> None:
+    """A dead server's path: unmounted, and removed if it is what a server makes (a socket or an empty file)."""
+    import stat
+
+    from cryptlv.activate.fuse import is_mounted, unmount
+
+    if is_mounted(path):
+        unmount(path, lazily=True)
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    if stat.S_ISSOCK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_size == 0):
+        _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def start_server(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> ServerInfo:
+    """Start the server of a volume and wait until it can be used.
+
+    The keys are copied to the server; the caller closes its own. Raises InUseError when the volume is active,
+    ActivationError with the server's reason when it cannot be served.
+    """
+    from cryptlv.host.system import make_private_directory
+
+    mapping = request.mapping
+    if find_server(request.run_dir, mapping.lv_id) is not None:
+        raise InUseError(f"logical volume {mapping.vg_name}/{printable(mapping.lv_name)} is active already")
+    files = ServerFiles(request.run_dir, mapping.lv_id)
+    make_private_directory(files.directory)
+    make_private_directory(os.path.join(request.run_dir, mapping.vg_name))
+    clean_stale(request.run_dir, mapping.lv_id)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs, open(files.log, "wb", opener=_private) as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "cryptlv.activate.server", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        try:
+            answer = _hand_over(ours, request, keys)
+        except (OSError, TimeoutError, ValueError):
+            process.kill()
+            answer = {"error": f"the server process ended with status {process.wait()}; see {files.log}"}
+    if "error" in answer:
+        process.wait()
+        raise ActivationError(str(answer["error"]))
+    process.returncode = 0  # it lives on; there is nothing for us to wait for
+    return ServerInfo(
+        vg_name=mapping.vg_name,
+        lv_name=mapping.lv_name,
+        lv_id=mapping.lv_id,
+        pid=process.pid,
+        backend=str(answer["backend"]),
+        path=str(answer["path"]),
+    )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _hand_over(ours: socket.socket, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> dict[str, Any]:
+    """Send the request, then each key in the order of the request's ciphers; gives the server's answer."""
+    ours.settimeout(_START_SECONDS)
+    data = encode_request(request)
+    ours.sendall(len(data).to_bytes(4, "big") + data)
+    for name in request.ciphers:
+        with keys[name].reveal() as view:
+            ours.sendall(len(view).to_bytes(2, "big"))
+            ours.sendall(view)
+    return _receive_answer(ours)
+
+
+def _receive_answer(connection: socket.socket) -> dict[str, Any]:
+    data = b""
+    while not data.endswith(b"\n"):
+        more = connection.recv(4096)
+        if not more:
+            raise ValueError("no answer")
+        data += more
+    answer: dict[str, Any] = json.loads(data)
+    return answer
+
+
+def stop_server(run_dir: str, lv_id: str, *, force: bool = False) -> None:
+    """Have a volume's server flush, end, and remove its path; returns when it is gone.
+
+    Raises InUseError when somebody uses the volume (unless `force`), ActivationError when the last flush failed.
+    """
+    files = ServerFiles(run_dir, lv_id)
+    directory_fd = os.open(files.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
+            control.settimeout(_STOP_SECONDS)
+            control.connect(files.control_address(directory_fd))
+            control.sendall(b"stop force\n" if force else b"stop\n")
+            answer = _receive_answer(control)
+    except (OSError, ValueError) as error:
+        if not _is_locked(files.lock):
+            clean_stale(run_dir, lv_id)
+            return
+        raise ActivationError(f"the server of this volume does not answer ({error}); end it by its pid") from None
+    finally:
+        os.close(directory_fd)
+    if answer.get("in_use"):
+        raise InUseError(str(answer["in_use"]))
+    _wait_for_end(files)
+    if answer.get("error"):
+        raise ActivationError(str(answer["error"]))
+
+
+def _wait_for_end(files: ServerFiles) -> None:
+    """Return when the server has let go of its lock, which is the last thing it does."""
+    import time
+
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _is_locked(files.lock):
+        if time.monotonic() > deadline:
+            raise ActivationError("the server of this volume does not end; end it by its pid")
+        time.sleep(0.01)

@@ -1,0 +1,259 @@
+"""The server process of one active volume: `python -m cryptlv.activate.server FD`, started by `process.start_server`.
+
+It takes the request and the keys from the socket FD, serves the volume, answers on its control socket, and on `stop`
+or SIGTERM flushes, removes its path and ends. The key is in this process alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+
+from cryptlv.activate.fuse import FuseFile, check_usable
+from cryptlv.activate.nbd import NbdServer
+from cryptlv.activate.process import ServerFiles, decode_request, public_path
+from cryptlv.activate.stream import VolumeStream
+from cryptlv.errors import ActivationError, CryptlvError
+from cryptlv.names import printable
+from cryptlv.secret import VolumeKey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cryptlv.activate.process import ServeRequest
+    from cryptlv.ciphers.engine import SectorCipher
+    from cryptlv.device import Device
+
+_PR_SET_DUMPABLE = 4
+_LOCK_TRIES = 100
+_MAX_REQUEST_BYTES = 256 * 1024 * 1024
+
+
+def _harden() -> None:
+    """No core dumps, no tracing by others of the same user, files for us alone."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.umask(0o077)
+
+
+def _receive(connection: socket.socket) -> tuple[ServeRequest, dict[str, VolumeKey]]:
+    length = int.from_bytes(_exactly(connection, 4), "big")
+    if length > _MAX_REQUEST_BYTES:
+        raise ActivationError("the request is too long")
+    request = decode_request(bytes(_exactly(connection, length)))
+    keys: dict[str, VolumeKey] = {}
+    for name in request.ciphers:
+        size = int.from_bytes(_exactly(connection, 2), "big")
+        keys[name] = VolumeKey(_exactly(connection, size))
+    return request, keys
+
+
+def _exactly(connection: socket.socket, length: int) -> bytearray:
+    out = bytearray(length)
+    view = memoryview(out)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
+            raise ActivationError("the command that started the server has gone")
+        view = view[count:]
+    return out
+
+
+class Server:
+    """One volume being served."""
+
+    def __init__(self, request: ServeRequest) -> None:
+        self.request = request
+        mapping = request.mapping
+        self.name = f"{printable(mapping.vg_name)}/{printable(mapping.lv_name)}"
+        self.files = ServerFiles(request.run_dir, mapping.lv_id)
+        self._lock = self._take_lock()
+        self._devices: dict[str, Device] = {}
+        self._ciphers: dict[str, SectorCipher] = {}
+        self._control: socket.socket | None = None
+
+    def _take_lock(self) -> int:
+        """The lock that says the volume is active. Commands that look hold it for an instant: it is tried for a while.
+
+        The file stays when the server ends: a lock on a file that is no longer at its path would keep nobody out.
+        """
+        descriptor = os.open(self.files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.01)
+            else:
+                return descriptor
+        os.close(descriptor)
+        raise ActivationError(f"logical volume {self.name} is active already")
+
+    def open(self, keys: dict[str, VolumeKey]) -> None:
+        """Open devices and ciphers and start the backend; the keys are closed."""
+        from cryptlv.ciphers.engine import open_sector_cipher
+        from cryptlv.host.devices import FileDevice
+
+        request = self.request
+        for pv_id, path in request.device_paths.items():
+            self._devices[pv_id] = FileDevice(path, writable=request.mapping.writable)
+        for name, (spec, sector_size) in request.ciphers.items():
+            with keys[name] as key:
+                self._ciphers[name] = open_sector_cipher(spec, key, sector_size)
+        self._stream = VolumeStream(request.mapping, self._devices, self._ciphers)
+        self.backend = self._choose_backend()
+        self.path = public_path(request.run_dir, request.mapping, self.backend)
+        if os.path.lexists(self.path):
+            raise ActivationError(f"{self.path}: is there already; it belongs to another volume or must be removed")
+        self._listen()
+        self._write_state()
+        kind = NbdServer if self.backend == "nbd" else FuseFile
+        self._export: NbdServer | FuseFile = kind(self._stream, self.path)
+        self._export.start()
+
+    def _choose_backend(self) -> str:
+        if self.request.backend != "auto":
+            return self.request.backend
+        try:
+            check_usable()
+        except ActivationError:
+            return "nbd"
+        return "fuse"
+
+    def _write_state(self) -> None:
+        mapping = self.request.mapping
+        state = {
+            "pid": os.getpid(),
+            "vg_name": mapping.vg_name,
+            "lv_name": mapping.lv_name,
+            "lv_id": mapping.lv_id,
+            "backend": self.backend,
+            "path": self.path,
+        }
+        temporary = f"{self.files.state}.new"
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump(state, file)
+        os.rename(temporary, self.files.state)
+
+    def _listen(self) -> None:
+        directory_fd = os.open(self.files.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._control.bind(self.files.control_address(directory_fd))
+            self._control.listen(8)
+        finally:
+            os.close(directory_fd)
+
+    def wait(self, wakeup: int) -> None:
+        """Answer on the control socket until the server is to end; SIGTERM writes to `wakeup`."""
+        assert self._control is not None  # noqa: S101 - open() has made it
+        while True:
+            ready, _, _ = select.select([self._control.fileno(), wakeup], [], [])
+            if wakeup in ready:
+                self._end(force=True)
+                return
+            connection, _ = self._control.accept()
+            with connection:
+                connection.settimeout(5)
+                try:
+                    if self._answer(connection):
+                        return
+                except OSError:
+                    continue
+
+    def _answer(self, connection: socket.socket) -> bool:
+        """Do what one control connection asks; whether the server is at its end."""
+        words = connection.recv(64).decode("ascii", "replace").split()
+        if words[:1] != ["stop"]:
+            _reply(connection, {"users": self._export.users, "path": self.path})
+            return False
+        force = "force" in words
+        if self._export.users and not force:
+            _reply(connection, {"in_use": f"logical volume {self.name} is in use ({self._export.users} open)"})
+            return False
+        try:
+            self._end(force=force)
+            answer: dict[str, Any] = {}
+        except ActivationError as error:
+            if "cannot unmount" in str(error):
+                _reply(connection, {"in_use": f"logical volume {self.name} is in use: {error}"})
+                return False
+            answer = {"error": str(error)}
+        _reply(connection, answer)
+        return True
+
+    def _end(self, *, force: bool) -> None:
+        """Take the path away, flush, forget the keys. Raises ActivationError when the flush failed."""
+        if isinstance(self._export, FuseFile):
+            self._export.stop(force=force)
+        else:
+            self._export.stop()
+        try:
+            self._stream.flush()
+        except CryptlvError as error:
+            raise ActivationError(f"{self.name} is closed, but its last writes may be lost: {error}") from None
+
+    def close(self) -> None:
+        """Forget the keys, remove the server's files, and last of all let the lock go."""
+        for cipher in self._ciphers.values():
+            cipher.close()
+        for device in self._devices.values():
+            device.close()
+        if self._control is not None:
+            self._control.close()
+        for path in (self.files.state, self.files.control, self.files.log):
+            if os.path.lexists(path):
+                os.unlink(path)
+        with suppress(OSError):  # other volumes of the group are active
+            os.rmdir(os.path.join(self.request.run_dir, self.request.mapping.vg_name))
+        os.close(self._lock)
+
+
+def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
+    connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def main(descriptor: int) -> int:
+    """Serve the volume that the command at the other end of `descriptor` asks for; the process's exit status."""
+    _harden()
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writing)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    server: Server | None = None
+    with socket.socket(fileno=descriptor) as starter:
+        starter.set_inheritable(False)
+        try:
+            request, keys = _receive(starter)
+            server = Server(request)
+            server.open(keys)
+            _reply(starter, {"path": server.path, "backend": server.backend})
+        except CryptlvError as error:
+            if server is not None:
+                server.close()
+            _reply(starter, {"error": str(error)})
+            return error.exit_code
+        except Exception as error:
+            if server is not None:
+                server.close()
+            _reply(starter, {"error": f"internal error in the server process: {type(error).__name__}: {error}"})
+            raise
+    try:
+        server.wait(reading)
+    finally:
+        server.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -163,7 +163,8 @@ def ask_stock(demo: Demo) -> None:
     )  # fmt: skip
     vg = parse_vg(done.stdout)
     (segment,) = vg.lv("cryptostore1").segments
-    assert isinstance(segment, KeystoreSegment)
+    if not isinstance(segment, KeystoreSegment):
+        sys.exit("demo: cryptostore1 is not a keystore")
     ((pv_id, start_pe, length_pe),) = segment.footprint()
     pv = vg.pv(pv_id)
     skip_sectors = pv.pe_start_sectors + start_pe * vg.extent_size_sectors

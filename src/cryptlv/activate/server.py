@@ -83,7 +83,7 @@ class Server:
         self._control: socket.socket | None = None
 
     def _take_lock(self) -> int:
-        """The lock that says the volume is active. Commands that look hold it for an instant: it is tried for a while.
+        """The lock that says the volume is active. Commands that look hold it for an instant: it is tried again.
 
         The file stays when the server ends: a lock on a file that is no longer at its path would keep nobody out.
         """

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from cryptlv.secret import Secret
 
 
+_HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
+
+
 class PlainHandler:
     """See `cryptlv.keys.handler.KeyHandler`."""
 
@@ -50,7 +53,14 @@ class PlainHandler:
 
 
 def _key(credential: Secret, bits: int) -> VolumeKey:
-    if len(credential) * 8 != bits:
-        raise CredentialError(f"the volume key must have {bits // 8} bytes, this one has {len(credential)}")
+    """The credential as it is, or, when it has twice the length and nothing but hexadecimal digits, what they mean:
+    nobody types 64 bytes otherwise."""
+    length = bits // 8
     with credential.reveal() as view:
-        return VolumeKey(view)
+        if len(view) == length:
+            return VolumeKey(view)
+        if len(view) == 2 * length and all(byte in _HEX_DIGITS for byte in view):
+            return VolumeKey(bytearray(int(bytes(view[place : place + 2]), 16) for place in range(0, len(view), 2)))
+    raise CredentialError(
+        f"the volume key must have {length} bytes (or {2 * length} hexadecimal digits), it has {len(credential)}"
+    )

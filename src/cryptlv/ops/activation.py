@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.activate.process import ServeRequest, find_server, start_server, stop_server
+from cryptlv.activate.process import ServeRequest, active_lv_ids, clean_stale, find_server, start_server, stop_server
 from cryptlv.errors import CryptlvError, InUseError, RefusedError, WrongCredential
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import printable
@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from cryptlv.secret import VolumeKey
 
 TRIES = 3
+
+
+class Active(Record):
+    """A volume that is active now; `already` when it was so before. `path` is "" under --test."""
+
+    name: str
+    path: str
+    already: bool = False
+
+
+class Failed(Record):
+    """A volume for which it did not work."""
+
+    name: str
+    error: CryptlvError
 
 
 class KeystoreView(Record):
@@ -96,44 +111,40 @@ class KeyRing:
 
 
 def activate(
-    session: Session, vg_name: str, lv_name: str, backend: str, credentials: Credentials
-) -> tuple[tuple[str, str], ...]:
-    """Activate one volume; gives its (name, path). Raises InUseError when it is active, and what can go wrong."""
-    with KeyRing(credentials, session.warn) as keys:
-        return ((lv_name, _activate(session, vg_name, lv_name, backend, keys)),)
+    session: Session, vg_name: str, lv_names: tuple[str, ...], backend: str, credentials: Credentials
+) -> tuple[tuple[Active, ...], tuple[Failed, ...]]:
+    """Activate the named volumes, or every visible one when none is named; one that fails does not stop the others.
 
-
-def activate_vg(
-    session: Session, vg_name: str, backend: str, credentials: Credentials
-) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, CryptlvError], ...]]:
-    """Activate every visible volume that is not active; one that fails does not stop the others.
-
-    Gives the (name, path) of those that are active now, and the (name, error) of those that are not.
+    A keystore that several of them share is unlocked once. Raises NotFoundError, RefusedError when the volume group
+    cannot be used at all.
     """
     with session.locked(vg_name, write=False):
         group = session.world().group(vg_name)
-    done: list[tuple[str, str]] = []
-    failed: list[tuple[str, CryptlvError]] = []
+    names = lv_names or tuple(lv.name for lv in group.vg.lvs if lv.is_visible)
+    done: list[Active] = []
+    failed: list[Failed] = []
     with KeyRing(credentials, session.warn) as keys:
-        for lv in group.vg.lvs:
-            if not lv.is_visible or find_server(session.directories.run_dir, lv.id) is not None:
-                continue
+        for name in names:
             try:
-                done.append((lv.name, _activate(session, vg_name, lv.name, backend, keys)))
+                done.append(_activate(session, vg_name, name, backend, keys))
             except CryptlvError as error:
-                failed.append((lv.name, error))
+                failed.append(Failed(name=name, error=error))
     return tuple(done), tuple(failed)
 
 
-def _activate(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> str:
+def _activate(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> Active:
     """Prepare, unlock without any lock held, prepare again under the lock, and start the server."""
     with session.locked(vg_name, write=False):
         prepared = _prepare(session, vg_name, lv_name)
+    if isinstance(prepared, Active):
+        return prepared
     if session.test:
-        return ""
+        return Active(name=lv_name, path="")
     unlocked = _unlock(prepared, keys)
     with session.locked(vg_name, write=True):
         again = _prepare(session, vg_name, lv_name)
+        if isinstance(again, Active):
+            return again
         if again != prepared:
             raise InUseError(f"{vg_name}/{lv_name} was changed by another command meanwhile; activate it again")
         request = ServeRequest(
@@ -143,17 +154,21 @@ def _activate(session: Session, vg_name: str, lv_name: str, backend: str, keys: 
             backend=backend,
             run_dir=session.directories.run_dir,
         )
-        return start_server(request, {name: key for name, (_, key) in unlocked.items()}).path
+        info = start_server(request, {name: key for name, (_, key) in unlocked.items()})
+        return Active(name=lv_name, path=info.path)
 
 
-def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared:
+def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
+    """What an activation needs, or the volume when it is active already."""
     group = session.world().group(vg_name)
     vg = group.vg
     lv = vg.lv(lv_name)
     _refuse_unusable(group)
     info = find_server(session.directories.run_dir, lv.id)
     if info is not None:
-        raise InUseError(f"logical volume {vg_name}/{lv_name} is active already: {info.path}")
+        return Active(name=lv_name, path=info.path, already=True)
+    if not lv.is_visible:
+        raise RefusedError(f"{vg_name}/{printable(lv_name)} is hidden: it is part of others and never activated")
     mapping = map_volume(vg, lv)
     missing = mapping.pv_ids - group.pv_paths.keys()
     if missing:
@@ -188,35 +203,39 @@ def _unlock(prepared: Prepared, keys: KeyRing) -> dict[str, tuple[CipherParamete
     return unlocked
 
 
-def deactivate(session: Session, vg_name: str, lv_name: str) -> bool:
-    """End a volume's server: flushed, its path removed. Whether it was active; -f ends it though it is in use.
+def deactivate(
+    session: Session, vg_name: str, lv_names: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
+    """End the servers of the named volumes, or of all: flushed, their paths removed; -f ends those in use, too.
 
-    Raises NotFoundError, InUseError when somebody uses it, ActivationError when the last flush failed.
+    Gives the names of those that were active, and those that still are with the reason. What a killed server left
+    behind is taken away. Raises NotFoundError.
     """
-    with session.locked(vg_name, write=True):
-        lv = session.world().group(vg_name).vg.lv(lv_name)
-        return _deactivate(session, lv)
-
-
-def _deactivate(session: Session, lv: LogicalVolume) -> bool:
-    run_dir = session.directories.run_dir
-    if find_server(run_dir, lv.id) is None:
-        return False
-    if not session.test:
-        stop_server(run_dir, lv.id, force=session.force > 0)
-    return True
-
-
-def deactivate_vg(session: Session, vg_name: str) -> tuple[tuple[str, ...], tuple[tuple[str, CryptlvError], ...]]:
-    """End the servers of a volume group; gives the names of the volumes that were active, and of those that still
-    are with the reason."""
     done: list[str] = []
-    failed: list[tuple[str, CryptlvError]] = []
+    failed: list[Failed] = []
     with session.locked(vg_name, write=True):
-        for lv in session.world().group(vg_name).vg.lvs:
+        vg = session.world().group(vg_name).vg
+        for lv in [vg.lv(name) for name in lv_names] or vg.lvs:
             try:
                 if _deactivate(session, lv):
                     done.append(lv.name)
             except CryptlvError as error:
-                failed.append((lv.name, error))
+                failed.append(Failed(name=lv.name, error=error))
     return tuple(done), tuple(failed)
+
+
+def _deactivate(session: Session, lv: LogicalVolume) -> bool:
+    run_dir = session.directories.run_dir
+    active = find_server(run_dir, lv.id) is not None
+    if not session.test:
+        if active:
+            stop_server(run_dir, lv.id, force=session.force > 0)
+        else:
+            clean_stale(run_dir, lv.id)
+    return active
+
+
+def count_active(session: Session, vg_name: str) -> int:
+    """How many volumes of a volume group are active here; raises NotFoundError."""
+    active = active_lv_ids(session.directories.run_dir)
+    return sum(lv.id in active for lv in session.world(silent=True).group(vg_name).vg.lvs)

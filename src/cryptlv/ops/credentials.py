@@ -4,8 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
+    from cryptlv.host.prompt import CredentialSource
     from cryptlv.secret import Secret
 
     class Credentials(Protocol):
@@ -21,3 +23,10 @@ if TYPE_CHECKING:
             `purpose` is "create" (asked twice on a terminal) or "open", `kind` "passphrase" or "volume key".
             Raises CredentialError.
             """
+
+
+def credential_source(key_file: str | None, warn: Callable[[str], None]) -> CredentialSource:
+    """The user, as a source of credentials: a key file ("-" is standard input), or None to ask."""
+    from cryptlv.host.prompt import CredentialSource
+
+    return CredentialSource(key_file, warn)

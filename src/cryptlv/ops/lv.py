@@ -7,7 +7,7 @@ from cryptlv.model.allocate import allocate, free_count
 from cryptlv.model.check import check
 from cryptlv.model.edit import add_lvs, next_keystore_name, remove_lv, removed_lvs
 from cryptlv.model.vg import LogicalVolume
-from cryptlv.names import check_lv_name, printable
+from cryptlv.names import check_lv_name, check_vg_name, printable
 from cryptlv.ops.commit import commit_change
 from cryptlv.record import Record
 from cryptlv.segments.crypt import CryptSegment
@@ -18,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.host.scan import Group
-    from cryptlv.keys.handler import KeyHandler, KeystoreDraft
+    from cryptlv.keys.handler import KeyHandler, KeystoreDraft, KeystoreRequest
     from cryptlv.model.allocate import Run
     from cryptlv.model.vg import Segment, VolumeGroup
     from cryptlv.ops.credentials import Credentials
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cryptlv.secret import Secret, VolumeKey
 
 DEFAULT_HANDLER = "luks1"
+AUTO_PREFIX = "lvol"
 WIPE_BYTES = 4096
 """A new volume's first bytes are zeroed, so that no old signature is seen in it."""
 
@@ -39,7 +41,7 @@ class ExtentsSpec(Record):
 
 
 class LvRequest(Record):
-    """What `lvcreate` was asked for; exactly one of `size_bytes` and `extents` is given."""
+    """What `lvcreate` was asked for; exactly one of `size_bytes` and `extents` is given. No name: the next lvolN."""
 
     name: str
     size_bytes: int | None = None
@@ -72,7 +74,8 @@ def create(
     lock is held meanwhile. Raises UsageError, NotFoundError, ExistsError, NoSpaceError, CipherError, CredentialError,
     CommitError, DeviceError.
     """
-    check_lv_name(vg_name, request.name)
+    check_vg_name(vg_name)
+    request = _named(session, vg_name, request)
     if request.segment_type == "linear":
         with session.locked(vg_name, write=True):
             group = session.writable_group(vg_name)
@@ -84,6 +87,18 @@ def create(
     if request.segment_type != "crypt":
         raise UsageError(f"segment type {request.segment_type!r} cannot be created; use linear or crypt")
     return _create_crypt(session, vg_name, request, credentials)
+
+
+def _named(session: Session, vg_name: str, request: LvRequest) -> LvRequest:
+    """The request with a name: the next of lvm2's `lvolN` when none was given (lib/metadata/lv_manip.c)."""
+    if request.name:
+        check_lv_name(vg_name, request.name)
+        return request
+    with session.locked(vg_name, write=False):
+        lvs = session.world().group(vg_name).vg.lvs
+    tails = (lv.name.removeprefix(AUTO_PREFIX) for lv in lvs if lv.name.startswith(AUTO_PREFIX))
+    numbers = [int(tail) for tail in tails if tail.isascii() and tail.isdigit()]
+    return request.replace(name=f"{AUTO_PREFIX}{max(numbers, default=-1) + 1}")
 
 
 def _create_crypt(
@@ -151,7 +166,7 @@ def _store_image(session: Session, group: Group, store: LogicalVolume, made: _Ma
             raise KeystoreError(f"the new keystore of {group.vg.name} does not give its key back; nothing changed")
 
 
-def _keystore_request(request: LvRequest):  # type: ignore[no-untyped-def]
+def _keystore_request(request: LvRequest) -> KeystoreRequest:
     from cryptlv.keys.handler import KeystoreRequest
 
     return KeystoreRequest(
@@ -301,12 +316,25 @@ def _wipe_start(session: Session, group: Group, plan: _Plan, made: dict[str, _Ma
             cipher.close()
 
 
-def _open_cipher(vg: VolumeGroup, store_name: str, made: _Made):  # type: ignore[no-untyped-def]
+def _open_cipher(vg: VolumeGroup, store_name: str, made: _Made) -> SectorCipher:
     from cryptlv.ciphers.engine import open_sector_cipher
     from cryptlv.ops.keystore import attributes_of, keystore_segment
 
     parameters = made.handler.parameters(attributes_of(keystore_segment(vg, store_name)), made.image)
     return open_sector_cipher(parameters.cipher, made.volume_key, parameters.sector_size)
+
+
+def names(session: Session, vg_name: str) -> tuple[str, ...]:
+    """The visible volumes of a volume group; raises NotFoundError."""
+    with session.locked(vg_name, write=False):
+        return tuple(lv.name for lv in session.world().group(vg_name).vg.lvs if lv.is_visible)
+
+
+def would_lose_key(session: Session, vg_name: str, lv_name: str) -> bool:
+    """Whether a keystore would go with the volume, and every chance to read its data; raises NotFoundError."""
+    with session.locked(vg_name, write=False):
+        vg = session.world().group(vg_name).vg
+    return len(removed_lvs(vg, remove_lv(vg, lv_name))) > 1
 
 
 def remove(session: Session, vg_name: str, lv_name: str) -> None:

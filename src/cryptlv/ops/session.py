@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Warn = Callable[[str], None]
 
 
+def _ignore(_: str) -> None:
+    """Where messages go that nobody wants."""
+
+
 class Session:
     """One command's dealings with the machine; `close()` gives every device back.
 
@@ -40,8 +44,8 @@ class Session:
         devices: tuple[str, ...] = (),
         test: bool = False,
         force: int = 0,
-        warn: Warn = lambda _: None,
-        inform: Warn = lambda _: None,
+        warn: Warn = _ignore,
+        inform: Warn = _ignore,
         open_device: OpenDevice | None = None,
     ) -> None:
         self.directories = directories
@@ -99,19 +103,20 @@ class Session:
         if not self.named_devices:
             self.devices_file().add(tuple(pvs))
 
-    def world(self, also: Iterable[str] = ()) -> World:
-        """Scan the devices, and those of `also`; says each warning."""
-        found = scan(self._present([*self.device_paths(), *also]))
+    def world(self, also: Iterable[str] = (), *, silent: bool = False) -> World:
+        """Scan the devices, and those of `also`; says each warning unless `silent`."""
+        warn = _ignore if silent else self.warn
+        found = scan(self._present([*self.device_paths(), *also], warn))
         for warning in found.warnings:
-            self.warn(warning)
+            warn(warning)
         return found
 
-    def _present(self, paths: Iterable[str]) -> Iterator[Device]:
+    def _present(self, paths: Iterable[str], warn: Warn) -> Iterator[Device]:
         for path in dict.fromkeys(paths):
             try:
                 yield self.device(path)
             except CryptlvError as error:
-                self.warn(str(error))
+                warn(str(error))
 
     def locks(self) -> LockDirectory:
         """Stock lvm2's lock files."""
@@ -120,12 +125,14 @@ class Session:
         return LockDirectory(self.directories.lock_dir)
 
     @contextmanager
-    def locked(self, *vg_names: str, write: bool, global_write: bool = False) -> Iterator[None]:
+    def locked(
+        self, *vg_names: str, write: bool, global_write: bool = False, global_read: bool = False
+    ) -> Iterator[None]:
         """Hold the locks of an operation, in lvm2's order: the global one first where it is needed, then the VGs'."""
         locks = self.locks()
         with ExitStack() as stack:
-            if global_write:
-                stack.enter_context(locks.global_(write=True))
+            if global_write or global_read:
+                stack.enter_context(locks.global_(write=global_write))
             for name in sorted(vg_names):
                 stack.enter_context(locks.vg(name, write=write))
             yield
@@ -170,8 +177,8 @@ def open_session(
     test: bool = False,
     force: int = 0,
     command_line: str = "",
-    warn: Warn = lambda _: None,
-    inform: Warn = lambda _: None,
+    warn: Warn = _ignore,
+    inform: Warn = _ignore,
 ) -> Session:
     """The session of a command on this machine."""
     import os

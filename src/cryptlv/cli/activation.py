@@ -1,0 +1,85 @@
+"""What lvchange and vgchange share: activating and deactivating volumes."""
+
+from __future__ import annotations
+
+from cryptlv.cli.options import Option
+from cryptlv.errors import EXIT_FAILED, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cryptlv.cli.options import Arguments
+    from cryptlv.cli.terminal import Terminal
+    from cryptlv.ops.session import Session
+
+KEYFILE = Option(
+    long="keyfile",
+    takes="FILE|-",
+    help="Take the passphrase or key from a file, whole; - is standard input.",
+)
+ACTIVATION_OPTIONS = (
+    Option(long="activate", short="a", takes="y|n", help="Activate (y, also ay, ey, sy) or deactivate (n)."),
+    Option(long="backend", takes="auto|fuse|nbd", help="Serve as a file, as an NBD export, or as what works here."),
+    KEYFILE,
+)
+_BACKENDS = ("auto", "fuse", "nbd")
+_STATES = {
+    "y": True,
+    "ay": True,
+    "ey": True,
+    "sy": True,
+    "ly": True,
+    "n": False,
+    "en": False,
+    "sn": False,
+    "ln": False,
+}
+
+
+def wanted_state(arguments: Arguments) -> bool:
+    """Whether -a says active; raises UsageError without -a or for another value."""
+    word = arguments.text("activate").lower()
+    if word not in _STATES:
+        raise UsageError(f"{arguments.command.name} needs -a y or -a n; see: cryptlv {arguments.command.name} --help")
+    if not _STATES[word] and arguments.has("keyfile"):
+        raise UsageError("no key is needed to deactivate; leave --keyfile out")
+    arguments.choice("backend", _BACKENDS, "auto")
+    return _STATES[word]
+
+
+def set_active(
+    session: Session,
+    terminal: Terminal,
+    arguments: Arguments,
+    vg_name: str,
+    lv_names: tuple[str, ...],
+    *,
+    active: bool,
+) -> int:
+    """(De)activate the named volumes of a group, or all; says what came of it and gives the exit status."""
+    from cryptlv.ops import activation
+    from cryptlv.ops.credentials import credential_source
+
+    if not active:
+        ended, failed = activation.deactivate(session, vg_name, lv_names)
+        for name in ended:
+            terminal.detail(f'Logical volume "{vg_name}/{name}" is no longer active.')
+    else:
+        key_file = arguments.text("keyfile") if arguments.has("keyfile") else None
+        backend = arguments.choice("backend", _BACKENDS, "auto")
+        with credential_source(key_file, session.warn) as credentials:
+            done, failed = activation.activate(session, vg_name, lv_names, backend, credentials)
+        for volume in done:
+            if volume.already:
+                terminal.error(f'Logical volume "{vg_name}/{volume.name}" is active already.')
+            if volume.path:
+                terminal.give(volume.path)
+    for failure in failed:
+        terminal.error(f"{vg_name}/{failure.name}: {_without_name(str(failure.error), vg_name, failure.name)}")
+    if not lv_names:
+        count = activation.count_active(session, vg_name)
+        terminal.say(f'{count} logical volume(s) in volume group "{vg_name}" now active')
+    return EXIT_FAILED if failed else 0
+
+
+def _without_name(message: str, vg_name: str, lv_name: str) -> str:
+    return message.removeprefix(f"{vg_name}/{lv_name}: ")

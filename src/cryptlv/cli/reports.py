@@ -1,0 +1,77 @@
+"""pvs, vgs, lvs."""
+
+from __future__ import annotations
+
+import sys
+
+from cryptlv.cli.options import Command, Option
+from cryptlv.cli.terminal import Terminal, open_command
+from cryptlv.errors import UsageError
+from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
+from cryptlv.report.fields import choose_fields, usable_fields
+from cryptlv.report.render import ReportOptions, render_json, render_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptlv.cli.options import Arguments
+    from cryptlv.ops.session import Session
+    from cryptlv.report.rows import Row
+
+_UNITS = "hHrRbBsSkKmMgGtTpPeE"
+_OPTIONS = (
+    Option(long="options", short="o", takes="[+|-]FIELD[,FIELD...]", help="Columns to show; help lists them."),
+    Option(long="noheadings", help="No line of headings."),
+    Option(long="separator", takes="TEXT", help="Between columns, which are not aligned then."),
+    Option(long="units", takes="UNIT", help="h|r|b|s|k|m|g|t|p|e; capitals count by 1000."),
+    Option(long="nosuffix", help="No unit behind sizes."),
+    Option(long="reportformat", takes="basic|json", help="Text or JSON."),
+)
+
+
+def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Arguments], list[Row]]) -> int:
+    chosen = arguments.all("options")
+    if chosen == ("help",):
+        for field in usable_fields(kind):
+            sys.stdout.write(f"    {field.name:<18} - {field.help}\n")
+        return 0
+    fields = choose_fields(kind, chosen)
+    units = arguments.text("units", "r")
+    if len(units) != 1 or units not in _UNITS:
+        raise UsageError(f"--units {units!r} is not one of h r b s k m g t p e")
+    options = ReportOptions(
+        units=units,
+        suffix=not arguments.has("nosuffix"),
+        headings=not arguments.has("noheadings"),
+        separator=arguments.text("separator") if arguments.has("separator") else None,
+    )
+    json = arguments.choice("reportformat", ("basic", "json"), "basic") == "json"
+    with open_command(arguments, Terminal(arguments)) as session:
+        rows = gather(session, arguments)
+    sys.stdout.write(render_json(kind, fields, rows, options) if json else render_text(fields, rows, options))
+    return 0
+
+
+def _pvs(arguments: Arguments) -> int:
+    return _report("pv", arguments, lambda session, given: report_pvs(session, given.words))
+
+
+def _vgs(arguments: Arguments) -> int:
+    return _report("vg", arguments, lambda session, given: report_vgs(session, given.words))
+
+
+def _lvs(arguments: Arguments) -> int:
+    return _report("lv", arguments, lambda session, given: report_lvs(session, given.words, hidden=given.has("all")))
+
+
+PVS = Command(name="pvs", summary="Show physical volumes.", usage=("[PATH ...]",), options=_OPTIONS, run=_pvs)
+VGS = Command(name="vgs", summary="Show volume groups.", usage=("[VG ...]",), options=_OPTIONS, run=_vgs)
+LVS = Command(
+    name="lvs",
+    summary="Show logical volumes.",
+    usage=("[-a] [-o FIELDS] [VG|VG/LV ...]",),
+    options=(Option(long="all", short="a", help="Hidden volumes too, in brackets."), *_OPTIONS),
+    run=_lvs,
+    notes="For encrypted volumes: -o +crypt_store,crypt_handler,crypt_cipher,crypt_keysize",
+)

@@ -1,0 +1,33 @@
+"""Every command: its name, and the module that declares it (as its name in capitals). Imported when it is run."""
+
+from __future__ import annotations
+
+from cryptlv.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cryptlv.cli.options import Command
+
+COMMANDS: dict[str, str] = {
+    "pvcreate": "cryptlv.cli.pv",
+    "pvs": "cryptlv.cli.reports",
+    "pvck": "cryptlv.cli.check",
+    "vgcreate": "cryptlv.cli.vg",
+    "vgchange": "cryptlv.cli.vg",
+    "vgs": "cryptlv.cli.reports",
+    "vgcfgbackup": "cryptlv.cli.backup",
+    "lvcreate": "cryptlv.cli.lvcreate",
+    "lvremove": "cryptlv.cli.lv",
+    "lvchange": "cryptlv.cli.lv",
+    "lvs": "cryptlv.cli.reports",
+}
+
+
+def find_command(name: str) -> Command:
+    """The declaration of a command; raises UsageError for a name that is none."""
+    from importlib import import_module
+
+    if name not in COMMANDS:
+        raise UsageError(f"no such command {name!r}; see: cryptlv help")
+    command: Command = getattr(import_module(COMMANDS[name]), name.upper())
+    return command

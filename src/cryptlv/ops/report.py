@@ -1,0 +1,99 @@
+"""What reports show: the volume groups and physical volumes that are there, and which volumes are active."""
+
+from __future__ import annotations
+
+from cryptlv.errors import NotFoundError, RefusedError
+from cryptlv.names import printable
+from cryptlv.report.rows import SeenOrphan, lv_rows, pv_name, pv_rows, seen_group, vg_rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptlv.host.scan import World
+    from cryptlv.ops.session import Session
+    from cryptlv.report.rows import Row, SeenGroup
+
+
+def _world(session: Session) -> World:
+    """All that is there, read under the locks of every volume group, so that no half-made change is seen."""
+    with session.locked(write=False, global_read=True):
+        names = {group.vg.name for group in session.world(silent=True).groups}
+        with session.locked(*names, write=False):
+            return session.world()
+
+
+def _groups(session: Session, world: World) -> tuple[SeenGroup, ...]:
+    from cryptlv.activate.process import active_lv_ids
+
+    active = active_lv_ids(session.directories.run_dir)
+    groups = []
+    for group in world.groups:
+        if group.vg.system_id:
+            session.warn(
+                f"volume group {printable(group.vg.name)} is left out: it has system ID "
+                f"{printable(group.vg.system_id)}"
+            )
+            continue
+        groups.append(seen_group(group.vg, group.pv_paths, active))
+    return tuple(groups)
+
+
+def report_pvs(session: Session, paths: tuple[str, ...] = ()) -> list[Row]:
+    """A row for each physical volume, or for those at `paths`; raises NotFoundError for one that is none."""
+    import os.path
+
+    world = _world(session)
+    orphans = tuple(
+        SeenOrphan(
+            pv_id=pv.label.pv_id,
+            path=pv.path,
+            size_bytes=pv.label.device_size_bytes,
+            used_by_unknown=pv.label.is_used,
+        )
+        for pv in world.pvs
+        if world.group_of(pv.label.pv_id) is None
+    )
+    rows = pv_rows(_groups(session, world), orphans)
+    if not paths:
+        return rows
+    wanted = tuple(os.path.abspath(path) for path in paths)
+    shown = {pv_name(row): row for row in rows}
+    for path in wanted:
+        if path not in shown:
+            raise NotFoundError(f"{path}: no physical volume of the devices that are looked at")
+    return [row for row in rows if pv_name(row) in wanted]
+
+
+def report_vgs(session: Session, names: tuple[str, ...] = ()) -> list[Row]:
+    """A row for each volume group, or for those named; raises NotFoundError."""
+    return vg_rows(_named(_groups(session, _world(session)), names))
+
+
+def _named(groups: tuple[SeenGroup, ...], names: tuple[str, ...]) -> tuple[SeenGroup, ...]:
+    by_name = {group.vg.name: group for group in groups}
+    for name in names:
+        if name not in by_name:
+            raise NotFoundError(f"volume group {printable(name)!r} not found")
+    return tuple(group for group in groups if not names or group.vg.name in names)
+
+
+def report_lvs(session: Session, names: tuple[str, ...] = (), *, hidden: bool = False) -> list[Row]:
+    """A row for each logical volume, or for those named (`VG`, `VG/LV`); raises NotFoundError."""
+    groups = _groups(session, _world(session))
+    if not names:
+        return lv_rows(groups, hidden=hidden)
+    pairs = [name.removeprefix("/dev/").partition("/")[::2] for name in names]
+    chosen = _named(groups, tuple(vg_name for vg_name, _ in pairs))
+    for vg_name, lv_name in pairs:
+        if lv_name:
+            next(group for group in chosen if group.vg.name == vg_name).vg.lv(lv_name)
+    whole = {vg_name for vg_name, lv_name in pairs if not lv_name}
+    return [row for row in lv_rows(chosen, hidden=True) if _wanted(row, whole, pairs, hidden=hidden)]
+
+
+def _wanted(row: Row, whole: set[str], pairs: Sequence[tuple[str, ...]], *, hidden: bool) -> bool:
+    if row.group is None or row.lv is None:
+        raise RefusedError("a row of the logical volumes' report has no logical volume")
+    vg_name = row.group.vg.name
+    return (vg_name in whole and (hidden or row.lv.is_visible)) or (vg_name, row.lv.name) in pairs

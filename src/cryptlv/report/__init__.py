@@ -1,0 +1,1 @@
+"""Reports: every field declared once, and the rows of a report as text or JSON. Pure."""

@@ -1,0 +1,73 @@
+"""A report's rows as aligned text, separated text or JSON, as stock lvm2 shows them (libdm/libdm-report.c)."""
+
+from __future__ import annotations
+
+from cryptlv.record import Record
+from cryptlv.report.fields import SIZE, TEXT
+from cryptlv.units import format_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptlv.report.fields import Field, Value
+    from cryptlv.report.rows import Row
+
+
+class ReportOptions(Record):
+    """`units` as --units takes them; `separator` is None for aligned columns."""
+
+    units: str = "r"
+    suffix: bool = True
+    headings: bool = True
+    separator: str | None = None
+
+
+def _shown(field: Field, value: Value, options: ReportOptions) -> str:
+    if value is None:
+        return ""
+    if field.kind == SIZE:
+        return format_size(int(value), options.units, suffix=options.suffix)
+    return str(value)
+
+
+def render_text(fields: Sequence[Field], rows: Sequence[Row], options: ReportOptions) -> str:
+    """Lines indented by two spaces; numbers to the right, everything else and the headings to the left."""
+    lines = [[_shown(field, field.value(row), options) for field in fields] for row in rows]
+    if not lines:
+        return ""
+    headings = [field.heading for field in fields] if options.headings else []
+    if options.separator is not None:
+        table = [headings, *lines] if headings else lines
+        return "".join("  " + options.separator.join(line) + "\n" for line in table)
+    widths = [max(map(len, column)) for column in zip(*([headings] if headings else []), *lines, strict=True)]
+    out: list[str] = []
+    if headings:
+        out.append(" ".join(heading.ljust(width) for heading, width in zip(headings, widths, strict=True)))
+    for line in lines:
+        cells = zip(fields, line, widths, strict=True)
+        out.append(" ".join(_padded(field, text, width) for field, text, width in cells))
+    return "".join(f"  {line}\n" for line in out)
+
+
+def _padded(field: Field, text: str, width: int) -> str:
+    return text.ljust(width) if field.kind == TEXT else text.rjust(width)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def render_json(kind: str, fields: Sequence[Field], rows: Sequence[Row], options: ReportOptions) -> str:
+    """lvm2's `--reportformat json`: every value is a string."""
+    objects = []
+    for row in rows:
+        pairs = (f"{_quoted(field.name)}:{_quoted(_shown(field, field.value(row), options))}" for field in fields)
+        objects.append("                  {" + ", ".join(pairs) + "}")
+    lines = ["  {", '      "report": [', "          {", f'              "{kind}": [', *_commas(objects)]
+    lines += ["              ]", "          }", "      ]", "  }"]
+    return "\n".join(lines) + "\n"
+
+
+def _commas(objects: Sequence[str]) -> list[str]:
+    return [text + ("," if place < len(objects) - 1 else "") for place, text in enumerate(objects)]

@@ -157,11 +157,9 @@ def ask_stock(demo: Demo) -> None:
     from cryptlv.ondisk.vgtext import parse_vg
     from cryptlv.segments.keystore import KeystoreSegment
 
-    done = subprocess.run(
-        ("cryptlv", "pvck", "--dump", "metadata", "a.img"),
-        cwd=demo.work, env=demo.environ, capture_output=True, check=True,
-    )  # fmt: skip
-    vg = parse_vg(done.stdout)
+    text_file = demo.work / "metadata.txt"
+    demo.run("cryptlv", "pvck", "--dump", "metadata", "-f", str(text_file), "a.img")
+    vg = parse_vg(text_file.read_bytes())
     (segment,) = vg.lv("cryptostore1").segments
     if not isinstance(segment, KeystoreSegment):
         sys.exit("demo: cryptostore1 is not a keystore")

@@ -8,11 +8,28 @@ import sys
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import UsageError
-from cryptlv.ops.check import dump_headers, dump_metadata, save_metadata
+from cryptlv.ops.check import dump_headers, find_metadata, save_metadata
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
+    from cryptlv.ops.check import MetadataText
+
+
+_NOTHING = "no metadata text: the device is in no volume group, or keeps its metadata on others"
+
+
+def _show(metadata: MetadataText | None, terminal: Terminal) -> None:
+    """The text between two lines of hyphens, byte for byte, as lvm2's pvck shows it."""
+    if metadata is None:
+        terminal.error(_NOTHING)
+        return
+    terminal.give(metadata.summary)
+    terminal.give("---")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(metadata.text + b"\n")
+    sys.stdout.buffer.flush()
+    terminal.give("---")
 
 
 def _pvck(arguments: Arguments) -> int:
@@ -25,10 +42,9 @@ def _pvck(arguments: Arguments) -> int:
         if what == "headers":
             dump_headers(session, path, terminal.give)
         elif arguments.has("file"):
-            save_metadata(session, path, arguments.text("file"))
+            terminal.give(save_metadata(session, path, arguments.text("file")) or _NOTHING)
         else:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(dump_metadata(session, path))
+            _show(find_metadata(session, path), terminal)
     return 0
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from cryptlv.errors import FormatError
 from cryptlv.host.archive import write_whole_file
-from cryptlv.host.scan import read_pv
+from cryptlv.host.scan import read_area, read_pv
+from cryptlv.names import printable
 from cryptlv.ondisk.label import LABEL_SCAN_BYTES, describe_label, find_label
 from cryptlv.ondisk.mda import MDA_HEADER_BYTES, decode_mda_header, describe_header
+from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cryptlv.host.scan import FoundPv
+    from cryptlv.host.scan import FoundPv, MetadataArea
     from cryptlv.ops.session import Session
 
 
@@ -27,24 +29,51 @@ def _pv(session: Session, path: str) -> FoundPv:
     return found
 
 
-def dump_metadata(session: Session, path: str) -> bytes:
-    """The committed metadata text of a device's first usable metadata area, as it lies there.
+class MetadataText(Record):
+    """The committed text of a metadata area, and a line that says what it is, in the words of lvm2's pvck."""
 
-    Raises FormatError, with what is wrong with each area, when there is none.
+    summary: str
+    text: bytes
+
+
+def find_metadata(session: Session, path: str) -> MetadataText | None:
+    """The text of a device's first usable metadata area, as it lies there; None when no area has one.
+
+    Raises FormatError, with what is wrong with each area, when there are only damaged ones.
     """
     found = _pv(session, path)
     for area in found.areas:
-        if area.text is not None:
-            return area.text
+        metadata = _text_of(area)
+        if metadata is not None:
+            return metadata
     problems = [area.problem for area in found.areas if area.problem]
-    raise FormatError("; ".join(problems) or "no metadata text on this device", device=path, field="metadata")
+    if problems:
+        raise FormatError("; ".join(problems), device=path, field="metadata")
+    return None
 
 
-def save_metadata(session: Session, path: str, file_path: str) -> None:
-    """`dump_metadata` into a file; raises FormatError, DeviceError."""
-    text = dump_metadata(session, path)
+def _text_of(area: MetadataArea) -> MetadataText | None:
+    if area.text is None or area.vg is None or area.header is None or area.header.committed is None:
+        return None
+    location = area.header.committed
+    summary = (
+        f"metadata text at {area.start_bytes + location.offset_bytes} crc 0x{location.crc:x} "
+        f"# vgname {printable(area.vg.name)} seqno {area.vg.seqno}"
+    )
+    return MetadataText(summary=summary, text=area.text)
+
+
+def save_metadata(session: Session, path: str, file_path: str) -> str:
+    """The text of `find_metadata` into a file; gives its summary, "" when there is none.
+
+    Raises FormatError, DeviceError.
+    """
+    metadata = find_metadata(session, path)
+    if metadata is None:
+        return ""
     if not session.test:
-        write_whole_file(file_path, text)
+        write_whole_file(file_path, metadata.text)
+    return metadata.summary
 
 
 def dump_headers(session: Session, path: str, say: Callable[[str], None]) -> None:
@@ -67,3 +96,9 @@ def dump_headers(session: Session, path: str, say: Callable[[str], None]) -> Non
             raise error.at(path) from None
         for line in describe_header(header, number):
             say(line)
+        area = read_area(device, label.pv_id, start, size, {})
+        if area.problem:
+            raise FormatError(area.problem, device=path, field="metadata")
+        metadata = _text_of(area)
+        if metadata is not None:
+            say(metadata.summary)

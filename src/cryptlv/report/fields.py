@@ -34,7 +34,7 @@ _POLICY_LETTERS = {
 
 
 class Field(Record):
-    """A column. `prefix` is what may be left out of its name (`lvs -o name`)."""
+    """A column, `width` characters at least. `prefix` is what may be left out of its name (`lvs -o name`)."""
 
     prefix: str
     name: str
@@ -42,6 +42,7 @@ class Field(Record):
     kind: str
     value: Callable[[Row], Value]
     help: str
+    width: int = 0
 
 
 def _pv_size(row: Row) -> Value:
@@ -255,7 +256,12 @@ _ALL = (
     ),
 )  # fmt: skip
 
-FIELDS: dict[str, Field] = {field.name: field for field in _ALL}
+_WIDTHS = {
+    "pv_name": 10, "pv_uuid": 38, "pv_pe_count": 3, "pe_start": 7, "vg_attr": 5, "vg_uuid": 38, "lv_name": 4,
+    "lv_uuid": 38, "lv_layout": 10, "data_percent": 6, "metadata_percent": 6,
+}  # fmt: skip
+
+FIELDS: dict[str, Field] = {field.name: field.replace(width=_WIDTHS.get(field.name, 0)) for field in _ALL}
 
 DEFAULT_FIELDS = {
     "pv": "pv_name,vg_name,pv_fmt,pv_attr,pv_size,pv_free",

@@ -1,0 +1,33 @@
+# Every target sets up what it needs: `make test` and `make demo` are the only commands a new machine needs.
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+help: ## Show this help
+	@echo "make test    run every test (and lint and types)"
+	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
+	@echo "make lint    ruff and mypy"
+	@echo "make setup   only make the virtual environment and see that the system packages are there"
+	@echo "make clean   remove the virtual environment and caches"
+
+setup: ## A virtual environment with cryptlv and its test tools
+	@PYTHON="$(PYTHON)" sh tools/setup.sh "$(VENV)" test
+
+demo: ## The main job, shown
+	@PYTHON="$(PYTHON)" sh tools/setup.sh "$(VENV)" demo
+	@$(BIN)/python demo/demo.py
+
+lint: setup ## Style and types
+	$(BIN)/ruff check src tests demo
+	$(BIN)/ruff format --check src tests demo
+	$(BIN)/mypy
+
+test: lint ## Everything
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+clean: ## Remove what the targets made
+	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo lint test clean

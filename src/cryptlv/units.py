@@ -49,10 +49,12 @@ def format_size(size_bytes: int, units: str = "r", *, suffix: bool = True) -> st
     a rounded-up one with `>`, as lvm2's display_size does), `b s k m g t p e` fix it, capitals count by 1000.
     """
     letter = units.lower()
+    if not size_bytes:
+        return "0" + (_tail(units) if suffix else "")
+    tail = _tail(units) if suffix else ""
     if letter in "hr":
         base = 1000 if units in "HR" else 1024
         return _format_human(size_bytes, base, mark=letter == "r", upper=units in "HR", suffix=suffix)
-    tail = units if suffix else ""
     if letter == "b":
         return f"{size_bytes}{tail}"
     if letter == "s":
@@ -61,13 +63,18 @@ def format_size(size_bytes: int, units: str = "r", *, suffix: bool = True) -> st
     return f"{size_bytes / base ** ('kmgtpe'.index(letter) + 1):.2f}{tail}"
 
 
+def _tail(units: str) -> str:
+    """What stands behind a number: lvm2 shows bytes and sectors in capitals, and a zero without a unit as `0 `."""
+    if units in "hHrR":
+        return " "
+    return units.upper() if units in "bs" else units
+
+
 def _format_human(size_bytes: int, base: int, *, mark: bool, upper: bool, suffix: bool) -> str:
-    if size_bytes == 0:
-        return "0"
     power = 0
     while power < 6 and size_bytes >= base ** (power + 1):
         power += 1
-    unit = "bkmgtpe"[power]
+    unit = "Bkmgtpe"[power]
     tail = (unit.upper() if upper else unit) if suffix else ""
     if power == 0:
         return f"{size_bytes}{tail}"

@@ -40,8 +40,10 @@ class Command(Record):
 
     @property
     def all_options(self) -> tuple[Option, ...]:
-        """Its own options and the common ones."""
-        return (*self.options, *COMMON_OPTIONS)
+        """Its own options and the common ones, which lose a letter that the command uses for something else."""
+        taken = {option.short for option in self.options}
+        common = (option.replace(short="") if option.short in taken else option for option in COMMON_OPTIONS)
+        return (*self.options, *common)
 
 
 COMMON_OPTIONS = (
@@ -144,7 +146,8 @@ def help_text(command: Command) -> str:
     """The whole help of a command."""
     lines = [f"  {command.name} - {command.summary}", ""]
     lines += [f"  {command.name} {usage}".rstrip() for usage in command.usage]
-    for title, options in (("Options", command.options), ("Common options", COMMON_OPTIONS)):
+    common = command.all_options[len(command.options) :]
+    for title, options in (("Options", command.options), ("Common options", common)):
         if options:
             lines += ["", f"  {title}:"]
             for option in options:

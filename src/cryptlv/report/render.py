@@ -40,8 +40,8 @@ def render_text(fields: Sequence[Field], rows: Sequence[Row], options: ReportOpt
     if options.separator is not None:
         table = [headings, *lines] if headings else lines
         return "".join("  " + options.separator.join(line) + "\n" for line in table)
-    columns = zip(*([headings] if headings else []), *lines, strict=True)
-    widths = [max(field.width, *map(len, column)) for field, column in zip(fields, columns, strict=True)]
+    columns = zip(fields, zip(*lines, strict=True), strict=True)
+    widths = [max(field.width, len(field.heading), *map(len, column)) for field, column in columns]
     out: list[str] = []
     if headings:
         out.append(" ".join(heading.ljust(width) for heading, width in zip(headings, widths, strict=True)))

@@ -70,6 +70,7 @@ def write_whole_file(path: str, data: bytes) -> None:
     """
     directory, name = os.path.split(os.path.abspath(path))
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
+    _remove_quietly(temporary)  # a process of that id that died here
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:

@@ -1,0 +1,89 @@
+"""Sizes on input (lvcreate(8)) and as stock lvm2 2.03.16 shows them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryptlv.errors import UsageError
+from cryptlv.units import MAX_SIZE_BYTES, format_size, parse_size, round_up
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("10", 10 * 2**20), ("10g", 10 * 2**30), ("10G", 10 * 2**30), ("512k", 2**19), ("2048s", 2**20),
+        ("4096b", 4096),
+        ("1.5t", 3 * 2**39), ("0.5m", 2**19), ("1p", 2**50), ("1e", 2**60), ("0", 0), ("7E", 7 * 2**60),
+    ],
+)  # fmt: skip
+def test_sizes_are_read_as_lvm2_reads_them(text: str, size_bytes: int) -> None:
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "g",
+        "-1g",
+        "+5",
+        "1.g",
+        ".",
+        "1,5g",
+        "1 g",
+        "0x10",
+        "1gg",
+        "9e",
+        "9999999999999e",
+        "\u0661g",
+        "b",
+        "1.1.1m",
+    ],
+)
+def test_other_sizes_are_refused_with_the_text_and_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match="size"):
+        parse_size(text)
+
+
+def test_a_bare_number_counts_the_unit_it_is_asked_for() -> None:
+    assert parse_size("3", "k") == 3072
+
+
+STOCK = {
+    # size in bytes: what stock's --units r h H b s k K m M g G show, seen with vgs and lvs
+    33554432: "32.00m 32.00m 33.55M 33554432B 65536S 32768.00k 33554.43K 32.00m 33.55M 0.03g 0.03G",
+    20971520: "20.00m 20.00m 20.97M 20971520B 40960S 20480.00k 20971.52K 20.00m 20.97M 0.02g 0.02G",
+    524288: "512.00k 512.00k 524.29K 524288B 1024S 512.00k 524.29K 0.50m 0.52M 0.00g 0.00G",
+    11010048: "10.50m 10.50m 11.01M 11010048B 21504S 10752.00k 11010.05K 10.50m 11.01M 0.01g 0.01G",
+}
+
+
+@pytest.mark.parametrize("size_bytes", STOCK)
+def test_sizes_are_shown_as_stock_shows_them(size_bytes: int) -> None:
+    shown = [format_size(size_bytes, unit) for unit in ["r", "h", "H", "b", "s", "k", "K", "m", "M", "g", "G"]]
+    assert " ".join(shown) == STOCK[size_bytes]
+
+
+def test_zero_has_no_unit_but_a_letter_that_was_asked_for() -> None:
+    assert [format_size(0, unit) for unit in "rhbskmG"] == ["0 ", "0 ", "0B", "0S", "0k", "0m", "0G"]
+    assert format_size(0, "m", suffix=False) == "0"
+
+
+def test_r_marks_what_was_rounded_up() -> None:
+    assert format_size(524288, "R") == "<524.29K"
+    assert format_size(2**40 - 4 * 2**20, "r") == "<1024.00g"
+    assert format_size(2**40 - 4 * 2**20, "h") == "1024.00g"
+
+
+@given(st.integers(1, MAX_SIZE_BYTES // 512))
+def test_sectors_survive_the_way_out_and_in(sectors: int) -> None:
+    assert parse_size(format_size(sectors * 512, "s")) == sectors * 512
+
+
+@given(st.integers(0, 2**40), st.integers(1, 2**20))
+def test_round_up_is_the_least_multiple_that_is_enough(value: int, multiple: int) -> None:
+    result = round_up(value, multiple)
+    assert result % multiple == 0
+    assert value <= result < value + multiple

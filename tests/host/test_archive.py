@@ -1,0 +1,61 @@
+"""Backup and archive files: whole or not at all, numbered, pruned as lvm2 prunes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.errors import DeviceError
+from cryptlv.host.archive import RETAIN_DAYS, RETAIN_MIN, write_archive, write_backup, write_whole_file
+from cryptlv.host.system import make_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_file_is_replaced_whole_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for data in (b"one", b"another"):
+        write_whole_file(str(path), data)
+        assert path.read_bytes() == data
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["x"], "no temporary file stays"
+
+
+def test_what_cannot_be_written_is_named_and_the_old_file_stays(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="none"):
+        write_whole_file(str(tmp_path / "none" / "x"), b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DeviceError, match="folder"):
+        write_whole_file(str(tmp_path / "folder"), b"")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_archives_are_numbered_on_whatever_else_lies_there(tmp_path: Path) -> None:
+    env = make_environment("")
+    write_archive(str(tmp_path), "vg-1.x", b"first", env)
+    (tmp_path / "vg-1.x_00041-77.vg").write_bytes(b"")
+    (tmp_path / "vg-10x_00099-77.vg").write_bytes(b"")
+    last = write_archive(str(tmp_path), "vg-1.x", b"second", env)
+    assert os.path.basename(last).startswith("vg-1.x_00042-")
+
+
+def test_old_archives_go_but_a_number_of_them_stays(tmp_path: Path) -> None:
+    env = make_environment("")
+    written = [write_archive(str(tmp_path), "vg", b"x", env) for _ in range(RETAIN_MIN + 3)]
+    assert len(os.listdir(tmp_path)) == RETAIN_MIN + 3, "all are young"
+    old = env.now - (RETAIN_DAYS + 1) * 86400
+    for path in written:
+        os.utime(path, (old, old))
+    last = write_archive(str(tmp_path), "vg", b"x", env)
+    left = sorted(os.listdir(tmp_path))
+    assert len(left) == RETAIN_MIN
+    assert os.path.basename(last) in left
+    assert os.path.basename(written[0]) not in left
+
+
+def test_a_backup_has_the_name_of_its_group(tmp_path: Path) -> None:
+    assert write_backup(str(tmp_path / "backup"), "vg", b"text") == str(tmp_path / "backup" / "vg")

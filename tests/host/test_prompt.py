@@ -1,0 +1,209 @@
+"""Passphrases come in as cryptsetup takes them: files whole, standard input one line, a terminal without echo."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.errors import CredentialError
+from cryptlv.host.prompt import MAX_KEY_FILE_BYTES, CredentialSource
+from support.machine import FAST, Machine, need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CRYPT = ("lvcreate", "--type", "crypt", *FAST, "-l1", "-nsecret")
+
+
+def given(source: CredentialSource) -> bytes:
+    with source.get("open", "vg0/x", "passphrase") as secret, secret.reveal() as view:
+        return bytes(view)
+
+
+@pytest.mark.parametrize("data", [b"x", b"with\nnewlines\n", b"\x00\xff\xfe", b"a" * 5000])
+def test_a_key_file_is_taken_whole(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+    warnings: list[str] = []
+    with CredentialSource(str(path), warnings.append) as source:
+        assert given(source) == data
+        path.unlink()
+        assert given(source) == data, "it is read once"
+        assert not source.may_retry
+    assert not warnings
+
+
+def test_a_key_file_that_others_can_read_is_warned_about(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"x")
+    path.chmod(0o644)
+    warnings: list[str] = []
+    given(CredentialSource(str(path), warnings.append))
+    assert len(warnings) == 1
+    assert str(path) in warnings[0]
+    assert "0644" in warnings[0]
+
+
+def test_bad_key_files_are_named(tmp_path: Path) -> None:
+    empty, large = tmp_path / "empty", tmp_path / "large"
+    for path in (empty, large):
+        path.touch(mode=0o600)
+    with large.open("wb") as file:
+        file.truncate(MAX_KEY_FILE_BYTES + 1)
+    for path, word in (
+        (tmp_path / "none", "No such file"),
+        (tmp_path, "directory"),
+        (empty, "empty"),
+        (large, "8 MiB"),
+    ):
+        with pytest.raises(CredentialError, match=word) as caught:
+            given(CredentialSource(str(path), lambda _: None))
+        assert str(path) in str(caught.value)
+    with pytest.raises(CredentialError):
+        given(CredentialSource("", lambda _: None))
+
+
+def luks_opens(machine: Machine, passphrase: bytes) -> bool:
+    """Whether cryptsetup opens the keystore of vg0/secret, which begins with the first extent, with these bytes."""
+    need("cryptsetup")
+    header = (machine.folder / "a.img").read_bytes()[2**20 : 5 * 2**20]
+    (machine.folder / "header").write_bytes(header)
+    key = machine.key_file("judge", passphrase)
+    done = machine.tool("cryptsetup", "open", "--test-passphrase", "--key-file", key, "header", expect=None)
+    return done.status == 0
+
+
+@pytest.mark.compat
+@pytest.mark.parametrize(
+    ("words", "stdin", "passphrase"),
+    [
+        ((), b"one line\nthe rest\n", b"one line"),
+        ((), b"no newline", b"no newline"),
+        ((), b"\xff\x00\xfe\n", b"\xff\x00\xfe"),
+        (("--keyfile", "-"), b"one line\nthe rest\n", b"one line\nthe rest\n"),
+        (("--keyfile", "file"), b"not looked at", b"from file\n"),
+    ],
+)
+def test_newlines_count_as_they_do_for_cryptsetup(
+    vg0: Machine, words: tuple[str, ...], stdin: bytes, passphrase: bytes
+) -> None:
+    vg0.key_file("file", b"from file\n")
+    vg0.run(*CRYPT, *words, "vg0", given=stdin)
+    assert luks_opens(vg0, passphrase)
+    assert not luks_opens(vg0, passphrase + b"\n")
+    vg0.run("lvchange", "-ay", *words, "vg0/secret", given=stdin)
+
+
+@pytest.mark.parametrize(("stdin", "word"), [(b"", "no passphrase"), (b"\n", "empty"), (b"x" * 513, "512 bytes")])
+def test_standard_input_without_a_passphrase_is_refused(vg0: Machine, stdin: bytes, word: str) -> None:
+    assert word in vg0.fail(*CRYPT, "vg0", given=stdin)
+    assert vg0.run("lvs", "-a").out == ""
+
+
+def test_each_volume_takes_its_own_line_of_standard_input(vg0: Machine) -> None:
+    vg0.run(*CRYPT, "vg0", given=b"first\n")
+    vg0.run(*CRYPT[:-1], "-nzother", "vg0", given=b"second\n")
+    assert len(vg0.run("vgchange", "-ay", "vg0", given=b"first\nsecond\n").lines) == 3
+    vg0.run("vgchange", "-an", "vg0")
+
+
+class Typist:
+    """A command on a terminal of its own; `type` waits for a prompt and answers it."""
+
+    def __init__(self, machine: Machine, *words: str) -> None:
+        self.screen = b""
+        self._pid, self._terminal = pty.fork()
+        if not self._pid:
+            os.chdir(machine.folder)
+            os.execve(sys.executable, [sys.executable, "-m", "cryptlv", *words], machine.environ)  # noqa: S606
+
+    def wait_for(self, text: bytes) -> None:
+        deadline = time.monotonic() + 30
+        start = len(self.screen)
+        while text not in self.screen[start:]:
+            assert time.monotonic() < deadline, self.screen
+            if select.select([self._terminal], [], [], 0.2)[0]:
+                self.screen += os.read(self._terminal, 4096)
+
+    def type(self, prompt: bytes, answer: bytes) -> None:
+        self.wait_for(prompt)
+        os.write(self._terminal, answer)
+
+    def end(self) -> int:
+        """The exit status; what was shown meanwhile is in `screen`."""
+        try:
+            while data := os.read(self._terminal, 4096):
+                self.screen += data
+        except OSError:  # Linux says so when the other side is closed
+            pass
+        os.close(self._terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
+def test_a_terminal_asks_twice_and_shows_nothing(vg0: Machine) -> None:
+    typist = Typist(vg0, *CRYPT, "vg0")
+    typist.type(b"Enter passphrase for vg0/secret: ", b"pass \xc3\xa9\xffword\n")
+    typist.type(b"Verify passphrase: ", b"pass \xc3\xa9\xffword\n")
+    assert typist.end() == 0
+    assert b"pass " not in typist.screen.replace(b"passphrase", b"")
+    assert luks_opens(vg0, b"pass \xc3\xa9\xffword")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "word"),
+    [(b"one\n", b"two\n", b"not the same"), (b"\n", None, b"empty"), (b"\x04", None, b"no input")],
+)
+def test_a_terminal_refuses_what_cannot_be_meant(
+    vg0: Machine, first: bytes, second: bytes | None, word: bytes
+) -> None:
+    typist = Typist(vg0, *CRYPT, "vg0")
+    typist.type(b"Enter passphrase", first)
+    if second is not None:
+        typist.type(b"Verify", second)
+    assert typist.end() == 5
+    assert word in typist.screen
+    assert vg0.run("lvs", "-a").out == ""
+
+
+def test_a_terminal_has_three_tries_to_open(vg0: Machine) -> None:
+    vg0.run(*CRYPT, "vg0", given=b"right\n")
+    typist = Typist(vg0, "lvchange", "-ay", "vg0/secret")
+    for answer in (b"wrong1\n", b"wrong2\n", b"right\n"):
+        typist.type(b"Enter passphrase for vg0/secret: ", answer)
+    assert typist.end() == 0
+    assert b"2 tries left" in typist.screen
+    assert b"1 try left" in typist.screen
+    assert b"wrong1" not in typist.screen
+    vg0.run("lvchange", "-an", "vg0/secret")
+    typist = Typist(vg0, "lvchange", "-ay", "vg0/secret")
+    for answer in (b"wrong1\n", b"wrong2\n", b"wrong3\n"):
+        typist.type(b"Enter passphrase", answer)
+    assert typist.end() == 5
+
+
+def test_control_c_at_the_prompt_ends_it_and_gives_the_echo_back(vg0: Machine) -> None:
+    typist = Typist(vg0, *CRYPT, "vg0")
+    typist.type(b"Enter passphrase", b"half\x03")
+    assert typist.end() == 130
+    assert b"half" not in typist.screen
+    assert b"Interrupted" in typist.screen
+    assert vg0.run("lvs", "-a").out == ""
+
+
+def test_a_question_on_a_terminal_takes_yes_and_no(vg0: Machine) -> None:
+    vg0.run(*CRYPT, "vg0", given=b"x\n")
+    typist = Typist(vg0, "lvremove", "vg0/secret")
+    typist.type(b"[y/n]: ", b"maybe\n")
+    typist.type(b"[y/n]: ", b"n\n")
+    assert typist.end() == 5
+    typist = Typist(vg0, "lvremove", "vg0/secret")
+    typist.type(b"[y/n]: ", b"y\n")
+    assert typist.end() == 0
+    assert vg0.run("lvs", "-a").out == ""

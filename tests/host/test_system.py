@@ -1,0 +1,63 @@
+"""Which directories a user and root get, and that nobody else's are used."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.errors import DeviceError
+from cryptlv.host.system import make_environment, make_private_directory, observe_directories
+from support.machine import need_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_environment_variables_decide_for_everybody() -> None:
+    environ = {"CRYPTLV_SYSTEM_DIR": "/s", "CRYPTLV_RUN_DIR": "/r", "HOME": "/h"}
+    for uid in (0, 1000):
+        found = observe_directories(environ, uid)
+        assert (found.system_dir, found.run_dir, found.lock_dir) == ("/s", "/r", "/r/@lock")
+        assert found.devices_file == "/s/devices/system.devices"
+        assert (found.archive_dir, found.backup_dir) == ("/s/archive", "/s/backup")
+
+
+def test_a_user_gets_the_xdg_directories() -> None:
+    environ = {"HOME": "/h", "XDG_RUNTIME_DIR": "/run/user/5"}
+    found = observe_directories(environ, 5)
+    assert (found.system_dir, found.run_dir) == ("/h/.local/state/cryptlv", "/run/user/5/cryptlv")
+    assert observe_directories({**environ, "XDG_STATE_HOME": "/st"}, 5).system_dir == "/st/cryptlv"
+    assert observe_directories({"HOME": "/h"}, 98765).run_dir.endswith("cryptlv-98765")
+
+
+def test_root_shares_stock_lvm2s_lock_directory() -> None:
+    found = observe_directories({"HOME": "/root"}, 0)
+    assert (found.run_dir, found.lock_dir) == ("/run/cryptlv", "/run/lock/lvm")
+
+
+def test_directories_are_private(tmp_path: Path) -> None:
+    make_private_directory(str(tmp_path / "a" / "b"))
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    make_private_directory(str(tmp_path / "a" / "b"))
+    (tmp_path / "file").touch()
+    with pytest.raises(DeviceError, match="cannot create"):
+        make_private_directory(str(tmp_path / "file" / "x"))
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    need_root()
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 12345, 12345)
+    with pytest.raises(DeviceError, match="12345"):
+        make_private_directory(str(tmp_path / "theirs"))
+
+
+def test_the_environment_is_this_machine_now() -> None:
+    env = make_environment("lvs -a")
+    assert env.hostname == os.uname().nodename
+    assert env.command == "lvs -a"
+    assert env.random_bytes(16) != env.random_bytes(16)
+    assert env.new_uuid() != env.new_uuid()

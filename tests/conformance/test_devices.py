@@ -94,7 +94,7 @@ class TestMemoryDevice(DeviceConformance):
     """In memory."""
 
     @pytest.fixture
-    def device(self) -> Device:  # type: ignore[override]
+    def device(self) -> Device:
         return MemoryDevice(SIZE, path="memory")
 
 

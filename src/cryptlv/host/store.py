@@ -125,9 +125,14 @@ def _write_text(place: Place, location: RawLocation, data: bytes) -> None:
         place.device.write(place.area.start_bytes + offset, piece)
 
 
+def _devices(places: Sequence[Place]) -> list[Device]:
+    """The devices of the places, each once."""
+    return list({id(place.device): place.device for place in places}.values())
+
+
 def _flush(places: Sequence[Place]) -> None:
     """Flush each device once; raises the first device's error."""
-    for device in {id(place.device): place.device for place in places}.values():
+    for device in _devices(places):
         device.flush()
 
 
@@ -156,9 +161,9 @@ def _point_of_no_return(located: Sequence[tuple[Place, RawLocation]], vg: Volume
     if not written and _revert([place for place, _ in located]):
         raise CommitError(f"{misses[0]}; volume group {printable(vg.name)} is unchanged", outcome="reverted")
     durable = 0
-    for place in written:
+    for device in _devices(written):
         try:
-            place.device.flush()
+            device.flush()
             durable += 1
         except CryptlvError as error:
             misses.append(str(error))

@@ -15,7 +15,7 @@ from cryptlv.ops.session import Session
 from cryptlv.secret import Passphrase
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from cryptlv.device import Device
@@ -44,13 +44,15 @@ class Disks:
         self.devices = dict(devices)
         self._folder = folder
 
-    def session(self) -> Session:
+    def session(self, warn: Callable[[str], None] = lambda _: None) -> Session:
+        """A session that sees these devices; `warn` is told its warnings."""
         environ = {"CRYPTLV_SYSTEM_DIR": str(self._folder / "system"), "CRYPTLV_RUN_DIR": str(self._folder / "run")}
         return Session(
             observe_directories(environ, 1000),
             make_environment("test"),
             devices=tuple(self.devices),
             open_device=lambda path, _: self.devices[path],
+            warn=warn,
         )
 
     def group(self) -> VolumeGroup | None:

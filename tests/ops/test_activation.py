@@ -1,0 +1,131 @@
+"""Activation: keystores unlocked once each, one failure stops nothing else, nothing left behind (rows S9, S25)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cryptlv.errors import WrongCredential
+from cryptlv.ops.activation import KeyRing, KeystoreView
+from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+from cryptlv.secret import Passphrase
+from support.disks import PASSPHRASE, Known, make_disks
+from support.machine import FAST, Machine
+
+
+class Counted(Known):
+    """Gives each of its answers in turn, and counts."""
+
+    def __init__(self, *answers: bytes, may_retry: bool = True) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.asked = 0
+        self.may_retry = may_retry
+
+    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+        self.asked += 1
+        return Passphrase(self.answers.pop(0))
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> KeystoreView:
+    disks = make_disks(tmp_path, (1,))
+    with disks.session() as session:
+        group = session.world().group("vg0")
+        image = read_image(session, group.vg, "cryptostore1", group.pv_paths)
+    return KeystoreView(attributes=attributes_of(keystore_segment(group.vg, "cryptostore1")), image=image)
+
+
+def test_a_keystore_is_unlocked_once_for_all_its_volumes(view: KeystoreView) -> None:
+    user = Counted(PASSPHRASE)
+    with KeyRing(user, lambda _: None) as keys:
+        first = keys.unlock("vg0", "cryptostore1", view, "a")
+        assert keys.unlock("vg0", "cryptostore1", view, "b") is first
+    assert user.asked == 1
+    with pytest.raises(ValueError, match="closed"), first.reveal():
+        pass
+
+
+def test_three_tries_on_a_terminal_and_one_elsewhere(view: KeystoreView) -> None:
+    said: list[str] = []
+    user = Counted(b"a", b"b", PASSPHRASE)
+    with KeyRing(user, said.append) as keys:
+        keys.unlock("vg0", "cryptostore1", view, "a")
+    assert [line.rpartition("; ")[2] for line in said] == ["2 tries left", "1 try left"]
+    for user in (Counted(b"a", b"b", b"c", PASSPHRASE), Counted(b"a", PASSPHRASE, may_retry=False)):
+        with KeyRing(user, lambda _: None) as keys:
+            for _ in range(2):
+                with pytest.raises(WrongCredential):
+                    keys.unlock("vg0", "cryptostore1", view, "a")
+        assert user.asked == (3 if user.may_retry else 1), "a keystore that failed is not asked for again"
+
+
+def test_one_bad_key_does_not_stop_the_others_and_the_status_says_so(vg0: Machine) -> None:
+    for name, line in (("a", b"one\n"), ("b", b"two\n"), ("c", b"one\n")):
+        vg0.run("lvcreate", "--type", "crypt", *FAST, "-l1", f"-n{name}", "vg0", given=line)
+    vg0.run("lvcreate", "-l1", "-nplainly", "vg0")
+    key = vg0.key_file("key", b"one")
+    result = vg0.run("vgchange", "-ay", "--keyfile", key, "vg0", expect=5)
+    paths = [Path(line).name for line in result.lines[:-1]]
+    assert paths == ["a", "c", "plainly"]
+    assert result.lines[-1] == '3 logical volume(s) in volume group "vg0" now active'
+    assert "vg0/b" in result.err
+    attrs = dict(line.split() for line in vg0.run("lvs", "--noheadings", "-o", "lv_name,lv_attr").lines)
+    assert {name: attr[4] for name, attr in attrs.items()} == {"a": "a", "b": "-", "c": "a", "plainly": "a"}
+    assert vg0.run("vgchange", "-an", "vg0").lines == ['0 logical volume(s) in volume group "vg0" now active']
+    assert not vg0.server_pids()
+    assert vg0.run("vgchange", "-an", "vg0").lines == ['0 logical volume(s) in volume group "vg0" now active']
+
+
+def test_a_second_activation_says_so_and_gives_the_path_again(vg0: Machine) -> None:
+    vg0.run("lvcreate", "-l1", "-nx", "vg0")
+    first = vg0.run("lvchange", "-ay", "vg0/x")
+    second = vg0.run("lvchange", "-ay", "vg0/x")
+    assert second.out == first.out
+    assert "vg0/x" in second.err
+    assert "active already" in second.err
+
+
+def test_a_volume_in_use_is_not_deactivated_unless_forced(vg0: Machine) -> None:
+    vg0.run("lvcreate", "-l1", "-nx", "vg0")
+    path = Path(vg0.run("lvchange", "-ay", "--backend", "fuse", "vg0/x").lines[0])
+    with path.open("rb"):
+        assert "in use" in vg0.fail("lvchange", "-an", "vg0/x")
+        assert path.exists()
+        vg0.run("lvchange", "-an", "-f", "vg0/x")
+    assert not path.exists()
+    assert not vg0.server_pids()
+
+
+def test_an_unknown_handler_stops_its_volume_only(vg0: Machine) -> None:
+    """Row S12: metadata work goes on without the handler; only the activation fails, naming it."""
+    vg0.run("lvcreate", "-l1", "-nx", "vg0")
+    vg0.run("lvcreate", "--type", "crypt", "--handler", "plain", "-l1", "-nsecret", "vg0", given=b"0" * 128 + b"\n")
+    for name in ("a.img", "b.img"):
+        _rename_handler(vg0.folder / name)
+    assert vg0.run("lvs", "-a", "--noheadings", "-o", "lv_name,crypt_handler").lines == [
+        "[cryptostore1] acmee", "secret         acmee", "x",
+    ]  # fmt: skip
+    assert "acmee" in vg0.fail("lvchange", "-ay", "vg0/secret", given=b"x\n")
+    vg0.run("lvchange", "-ay", "vg0/x")
+    vg0.run("lvchange", "-an", "vg0/x")
+    vg0.run("lvcreate", "-l1", "-ny", "vg0")
+    vg0.run("lvremove", "-y", "vg0/secret")
+    assert vg0.run("lvs", "-a", "--noheadings", "-o", "lv_name").lines == ["x", "y"]
+
+
+def _rename_handler(path: Path) -> None:
+    """Give the committed text another handler of the same length, with its checksum."""
+    import struct
+    import zlib
+
+    data = bytearray(path.read_bytes())
+    offset, size, _, _ = struct.unpack_from("<QQII", data, 4096 + 40)
+    start = 4096 + offset
+    text = data[start : start + size].replace(b'handler = "plain"', b'handler = "acmee"')
+    data[start : start + size] = text
+    struct.pack_into("<I", data, 4096 + 40 + 16, zlib.crc32(text, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF)
+    header = data[4100 : 4096 + 512]
+    struct.pack_into("<I", data, 4096, zlib.crc32(header, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF)
+    path.write_bytes(data)

@@ -1,0 +1,43 @@
+"""The look of reports; column for column equality with stock is in compat/."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from cryptlv.report.fields import choose_fields
+from cryptlv.report.render import ReportOptions, render_json, render_text
+from cryptlv.report.rows import Row, lv_rows
+
+if TYPE_CHECKING:
+    from cryptlv.report.rows import SeenGroup
+
+FIELDS = choose_fields("lv", ("lv_name,lv_size,crypt_keysize",))
+
+
+def rows(seen: SeenGroup) -> list[Row]:
+    return lv_rows([seen], hidden=True)
+
+
+def test_text_is_to_the_left_and_numbers_to_the_right(seen: SeenGroup) -> None:
+    assert render_text(FIELDS, rows(seen), ReportOptions()).splitlines() == [
+        "  LV             LSize  CKeySize",
+        "  [cryptostore1]  4.00m      512",
+        "  data           16.00m         ",
+        "  secret         12.00m      512",
+    ]
+
+
+def test_options_change_the_look(seen: SeenGroup) -> None:
+    options = ReportOptions(units="k", suffix=False, headings=False, separator="|")
+    assert render_text(FIELDS, rows(seen)[:1], options) == "  [cryptostore1]|4096.00|512\n"
+    assert render_text(FIELDS, [], ReportOptions()) == "", "no rows, no headings"
+
+
+def test_json_is_json_with_every_value_a_string(seen: SeenGroup) -> None:
+    odd = seen.replace(vg=seen.vg.replace(lvs=(seen.vg.lvs[1].replace(name='a"b\\c'),)))
+    for group, names in ((seen, ["[cryptostore1]", "data", "secret"]), (odd, ['a"b\\c'])):
+        parsed = json.loads(render_json("lv", FIELDS, rows(group), ReportOptions()))
+        assert [row["lv_name"] for row in parsed["report"][0]["lv"]] == names
+        assert all(isinstance(value, str) for row in parsed["report"][0]["lv"] for value in row.values())
+    assert json.loads(render_json("lv", FIELDS, [], ReportOptions())) == {"report": [{"lv": []}]}

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-
 from cryptlv import __version__
 from cryptlv.cli import main as front
 from cryptlv.cli.table import COMMANDS
 
 if TYPE_CHECKING:
     import pytest
+
     from support.machine import Machine
 
 

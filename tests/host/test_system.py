@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,3 +63,13 @@ def test_the_environment_is_this_machine_now() -> None:
     assert env.command == "lvs -a"
     assert env.random_bytes(16) != env.random_bytes(16)
     assert env.new_uuid() != env.new_uuid()
+
+
+def test_a_process_that_handles_keys_leaves_no_core_dump() -> None:
+    """The kernel's own word for it, in a process of its own: it cannot be undone for this one."""
+    code = (
+        "from cryptlv.host.system import forbid_dumps; import ctypes, resource; forbid_dumps(); "
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == ["0", "(0, 0)\n"]

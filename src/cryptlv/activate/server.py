@@ -6,11 +6,9 @@ or SIGTERM flushes, removes its path and ends. The key is in this process alone.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -34,15 +32,13 @@ if TYPE_CHECKING:
     from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.device import Device
 
-_PR_SET_DUMPABLE = 4
 _LOCK_TRIES = 100
 _MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
 
 def _harden() -> None:
     """No core dumps, no tracing by others of the same user, files for us alone."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    forbid_dumps()
     os.umask(0o077)
 
 

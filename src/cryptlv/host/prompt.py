@@ -12,6 +12,7 @@ import stat
 import sys
 
 from cryptlv.errors import CredentialError
+from cryptlv.host.system import forbid_dumps
 from cryptlv.names import printable
 from cryptlv.secret import Passphrase
 from cryptlv.units import MIB
@@ -39,6 +40,7 @@ class CredentialSource:
         return self._key_file is None and os.isatty(_STDIN)
 
     def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+        forbid_dumps()
         if self._key_file is not None:
             return self._from_file(kind)
         if os.isatty(_STDIN):

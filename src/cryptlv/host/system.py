@@ -23,6 +23,7 @@ STOCK_SYSTEM_DIR = "/etc/lvm"
 STOCK_LOCK_DIR = "/run/lock/lvm"
 _SYSTEM_DEVICES = "system.devices"
 _OWN_DEVICES = "cryptlv.devices"
+_PR_SET_DUMPABLE = 4
 
 
 class Directories(Record):
@@ -97,6 +98,15 @@ def make_private_directory(path: str) -> None:
         raise DeviceError(f"{path}: cannot create directory: {error.strerror}", errno=error.errno or 0) from None
     if owner not in (os.geteuid(), 0):
         raise DeviceError(f"{path}: belongs to user {owner}; set CRYPTLV_RUN_DIR or CRYPTLV_SYSTEM_DIR to your own")
+
+
+def forbid_dumps() -> None:
+    """Keep this process's memory from core dumps and from other processes of the same user, from now on."""
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def make_environment(command: str) -> Environment:

@@ -1,0 +1,105 @@
+"""The segment type `crypt`: one area, a keystore by name, every other key kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.errors import FormatError
+from cryptlv.model.mapping import CryptTarget
+from cryptlv.model.vg import PlaceLookup, PvArea
+from cryptlv.segments.crypt import CryptSegment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptlv.model.vg import Segment
+
+    Read = Callable[[str], Segment]
+
+TEXT = 'type = "crypt"\ncrypto_store = "cryptostore1"\nareas = [\n"pv1", 12\n]\n'
+
+
+def crypt(read_segment: Read, text: str = TEXT) -> CryptSegment:
+    segment = read_segment(text)
+    assert isinstance(segment, CryptSegment)
+    return segment
+
+
+def test_segment_of_the_proposal_is_read(read_segment: Read, pvs: dict[str, str]) -> None:
+    segment = crypt(read_segment)
+    assert segment.keystores == ("cryptostore1",)
+    assert segment.areas == (PvArea(pv_id=pvs["pv1"], start_pe=12),)
+    assert (segment.iv_base_sectors, segment.area_offset_sectors, segment.extra) == (0, 0, ())
+    assert (segment.type_name, segment.shown_type) == ("crypt", "crypt")
+    assert list(segment.footprint()) == [(pvs["pv1"], 12, 6)]
+
+
+def test_items_are_written_with_the_id_of_the_pv(read_segment: Read, pvs: dict[str, str]) -> None:
+    words = {pv_id: word for word, pv_id in pvs.items()}
+    assert list(crypt(read_segment).render_items(words)) == [
+        ("crypto_store", "cryptostore1"),
+        ("areas", ("pv1", 12)),
+        ("area_ids", (pvs["pv1"],)),
+    ]
+
+
+def test_unknown_keys_are_kept_in_order(read_segment: Read) -> None:
+    text = f'{TEXT}future = [1, "x"]\nnested {{ a = 1 }}\niv_base = 7\n'
+    segment = crypt(read_segment, text)
+    assert [key for key, _ in segment.extra] == ["future", "nested"]
+    items = dict(segment.render_items({}))
+    assert items["future"] == (1, "x")
+    assert items["iv_base"] == 7
+
+
+def test_segment_written_by_stock_is_read_the_same(read_segment: Read) -> None:
+    # what stock makes of an unknown segment: no spaces, lists on one line
+    assert read_segment('type="crypt" crypto_store="cryptostore1" areas=["pv1",12]') == crypt(read_segment)
+
+
+def test_area_that_begins_inside_its_first_extent_touches_one_extent_more(
+    read_segment: Read, pvs: dict[str, str]
+) -> None:
+    segment = crypt(read_segment, f"{TEXT}area_offset = 4096\n")
+    assert list(segment.footprint()) == [(pvs["pv1"], 12, 7)]
+
+
+@pytest.mark.parametrize(("skip", "length"), [(0, 6), (0, 1), (2, 4), (5, 1)])
+@pytest.mark.parametrize(("base", "offset"), [(0, 0), (100, 8)])
+def test_each_sector_of_a_part_keeps_its_place_and_its_tweak(
+    read_segment: Read, pvs: dict[str, str], skip: int, length: int, base: int, offset: int
+) -> None:
+    whole = crypt(read_segment, f"{TEXT}iv_base = {base}\narea_offset = {offset}\n")
+    lookup = PlaceLookup(extent_size_sectors=2048, pe_start_sectors={pvs["pv1"]: 384})
+    (before,) = whole.targets(lookup)
+    (after,) = whole.part(skip, length).targets(lookup)
+    assert isinstance(before, CryptTarget)
+    assert isinstance(after, CryptTarget)
+    assert before.start_sectors == 2 * 2048
+    assert before.iv_offset_sectors == base + 2 * 2048
+    assert before.offset_sectors == 384 + 12 * 2048 + offset
+    moved = after.start_sectors - before.start_sectors
+    assert moved == skip * 2048
+    assert after.length_sectors == length * 2048
+    assert after.offset_sectors - before.offset_sectors == moved
+    assert after.iv_offset_sectors - before.iv_offset_sectors == moved
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('type = "crypt" areas = ["pv0", 1]', "crypto_store"),
+        ('type = "crypt" crypto_store = "" areas = ["pv0", 1]', "crypto_store"),
+        ('type = "crypt" crypto_store = 1 areas = ["pv0", 1]', "crypto_store"),
+        ('type = "crypt" crypto_store = "c" areas = ["pv0"]', "areas"),
+        ('type = "crypt" crypto_store = "c" areas = 1', "areas"),
+        ('type = "crypt" crypto_store = "c" areas = ["pv0", 1] iv_base = "x"', "iv_base"),
+        ('type = "crypt" crypto_store = "c" areas = ["pv0", 1] area_offset = [1]', "area_offset"),
+    ],
+)
+def test_wrong_field_is_refused_with_the_volume_and_segment(read_segment: Read, text: str, field: str) -> None:
+    with pytest.raises(FormatError, match="vg/lv segment1") as caught:
+        read_segment(text)
+    assert caught.value.field == field

@@ -21,6 +21,7 @@ from cryptlv.activate.nbd import NbdServer
 from cryptlv.activate.process import ServerFiles, decode_request, public_path
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import ActivationError, CryptlvError
+from cryptlv.host.system import forbid_dumps
 from cryptlv.names import printable
 from cryptlv.secret import VolumeKey
 

@@ -53,9 +53,23 @@ def remove_lv(vg: VolumeGroup, name: str) -> VolumeGroup:
         )
     if not lv.is_visible and not is_keystore_name(name):
         raise RefusedError(f"{vg.name}/{printable(name)} is a hidden part of another volume and cannot be removed")
+    _refuse_entangled(vg, lv)
     left = vg.replace(lvs=tuple(other for other in vg.lvs if other.id != lv.id))
     orphaned = {store for segment in lv.segments for store in segment.keystores if not users_of(left, store)}
     return canonical(left.replace(lvs=tuple(other for other in left.lvs if other.name not in orphaned)))
+
+
+def _refuse_entangled(vg: VolumeGroup, lv: LogicalVolume) -> None:
+    """Raise RefusedError for a volume that others are part of, or that is part of others."""
+    name = f"{vg.name}/{printable(lv.name)}"
+    for segment in lv.segments:
+        if segment.is_opaque:
+            raise RefusedError(f"{name} is of type {printable(segment.shown_type)}: remove it with lvm2's lvremove")
+        for part in segment.mentioned():
+            raise RefusedError(f"{name} lies on {printable(part)}: remove it with lvm2's lvremove")
+    for other in vg.lvs:
+        if other.id != lv.id and any(lv.name in segment.mentioned() for segment in other.segments):
+            raise RefusedError(f"{name} is part of {printable(other.name)}, and is not removed before that")
 
 
 def removed_lvs(before: VolumeGroup, after: VolumeGroup) -> tuple[LogicalVolume, ...]:

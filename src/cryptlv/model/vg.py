@@ -66,6 +66,15 @@ class Segment(Record):
         """Names of the keystores without which the segment cannot be read."""
         return ()
 
+    @property
+    def is_opaque(self) -> bool:
+        """Whether it is of a type that is kept but not understood."""
+        return False
+
+    def mentioned(self) -> Iterator[str]:
+        """Words in which other volumes may be named; what is not understood gives all that it has."""
+        return iter(())
+
     def made_safe(self) -> Segment:
         """The same segment in a form that stock lvm2 can read."""
         return self

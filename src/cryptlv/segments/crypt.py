@@ -54,6 +54,9 @@ class CryptSegment(Segment):
     def keystores(self) -> tuple[str, ...]:
         return (self.crypto_store,)
 
+    def mentioned(self) -> Iterator[str]:
+        return (area.lv_name for area in self.areas if isinstance(area, LvArea))
+
     def footprint(self) -> Iterator[Footprint]:
         tail = 1 if self.area_offset_sectors else 0
         for area in self.areas:

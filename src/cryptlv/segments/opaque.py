@@ -33,6 +33,13 @@ class OpaqueSegment(Segment):
     def shown_type(self) -> str:
         return self.type_word.partition("+")[0]
 
+    @property
+    def is_opaque(self) -> bool:
+        return True
+
+    def mentioned(self) -> Iterator[str]:
+        yield from _words(value for _, value in self.body)
+
     def footprint(self) -> Iterator[Footprint]:
         """The extents behind each place in the body.
 
@@ -51,6 +58,17 @@ class OpaqueSegment(Segment):
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         for key, value in self.body:
             yield key, _named(value, pv_names)
+
+
+def _words(values: Iterable[object]) -> Iterator[str]:
+    """Every string in values, lists and sections, but for the names of PVs."""
+    for value in values:
+        if isinstance(value, Section):
+            yield from _words(inner for _, inner in value.items)
+        elif isinstance(value, tuple):
+            yield from _words(value)
+        elif isinstance(value, str) and not isinstance(value, PvWord):
+            yield value
 
 
 def _named(value: Value, pv_names: Mapping[str, str]) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
-from cryptlv.model.vg import PvArea, Segment
+from cryptlv.model.vg import LvArea, PvArea, Segment
 from cryptlv.segments.places import parse_areas, render_areas, shift_area
 
 TYPE_CHECKING = False
@@ -34,6 +34,9 @@ class StripedSegment(Segment):
     @property
     def shown_type(self) -> str:
         return "linear" if len(self.areas) == 1 else TYPE
+
+    def mentioned(self) -> Iterator[str]:
+        return (area.lv_name for area in self.areas if isinstance(area, LvArea))
 
     def footprint(self) -> Iterator[Footprint]:
         each = self.length_le // max(len(self.areas), 1)

@@ -72,14 +72,14 @@ def allocate(
     missing = length_le
     for pool in pools:
         run = pool.offer(length_le, whole=True)
-        if run is not None and missing:
+        if run is not None and missing > 0:
             chosen.append(pool.take(run, length_le))
             missing = 0
-    while missing and not contiguous and any(pool.runs for pool in pools):
+    while missing > 0 and not contiguous and any(pool.runs for pool in pools):
         run = _next(pools, missing, [part.area.pv_id for part in chosen])
         missing -= run.length_pe
         _append(chosen, run)
-    if missing:
+    if missing > 0:
         raise NoSpaceError(
             f"volume group {printable(vg.name)!r} has insufficient free space for {what}: "
             f"{free} extents free, {length_le} required{' in one piece' if contiguous else ''}"

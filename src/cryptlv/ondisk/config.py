@@ -25,21 +25,32 @@ MAX_TEXT_BYTES = 128 * 1024 * 1024
 MAX_DEPTH = 32
 _INT64 = 2**63
 
+# Possessive throughout: what lies on a disk must not make a match try the same bytes again in another way.
+_SKIP = r"(?:[\s]++|\#[^\n]*+)*+"
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
+_RAW = "'[^']*+'"
 # The value of nearly every line of metadata: one alternative a kind, so that a match says what it found.
 _TOKEN = re.compile(
-    r"""(?:[\s]+|\#[^\n]*)*(?:
-        (?P<string>"(?:[^"\\]|\\.)*")
-      | (?P<raw>'[^']*')
-      | (?P<mark>[{}=\[\],])
-      | (?P<word>[^\s\#={}\[\],"'][^\s\#={}\[\],]*)
+    rf"""{_SKIP}(?:
+        (?P<string>{_STRING})
+      | (?P<raw>{_RAW})
+      | (?P<mark>[{{}}=\[\],])
+      | (?P<word>[^\s\#={{}}\[\],"'][^\s\#={{}}\[\],]*+)
       | (?P<end>\Z)
     )""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _KEY = re.compile(
-    r"""(?:[\s]+|\#[^\n]*)*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<raw>'[^']*')|(?P<word>[^\s\#={}]+)|(?P<mark>[{}=])|(?P<end>\Z))""",
-    re.DOTALL,
+    rf"""{_SKIP}(?:
+        (?P<string>{_STRING})
+      | (?P<raw>{_RAW})
+      | (?P<word>[^\s\#={{}}"'][^\s\#={{}}]*+)
+      | (?P<mark>[{{}}=])
+      | (?P<end>\Z)
+    )""",
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
+_BLANKS = re.compile(_SKIP, re.ASCII)
 _INT = re.compile(r"[+-]?[0-9]+\Z")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+)\Z")
 _ESCAPED = re.compile(r'\\(["\\])')
@@ -62,7 +73,8 @@ class _Parser:
     def next(self, pattern: re.Pattern[str], expected: str) -> re.Match[str]:
         match = pattern.match(self.text, self.position)
         if match is None:
-            raise self.error(f"expected {expected}")
+            blanks = _BLANKS.match(self.text, self.position)
+            raise self.error(f"expected {expected}", blanks.end() if blanks else None)
         self.position = match.end()
         return match
 
@@ -79,7 +91,7 @@ class _Parser:
                     raise self.error("section is not closed" if depth else "closing brace without a section")
                 return tuple(found)
             if kind == "mark":
-                raise self.error("expected a key", match.start())
+                raise self.error("expected a key", _start(match))
             key = self.key_of(match)
             mark = self.next(_TOKEN, f"'=' or '{{' after {key[:64]!r}")
             if mark["mark"] == "{":
@@ -87,8 +99,13 @@ class _Parser:
             elif mark["mark"] == "=":
                 value = self.value()
             else:
-                raise self.error(f"expected '=' or '{{' after {key[:64]!r}", mark.start())
-            found.append(_nest(key, value) if "/" in key and kind == "word" else (key, value))
+                raise self.error(f"expected '=' or '{{' after {key[:64]!r}", _start(mark))
+            if kind == "word" and "/" in key:
+                if depth + key.count("/") > MAX_DEPTH:
+                    raise self.error(f"sections are nested more than {MAX_DEPTH} deep", _start(match))
+                found.append(_nest(key, value))
+            else:
+                found.append((key, value))
 
     def key_of(self, match: re.Match[str]) -> str:
         if match["string"] is not None:
@@ -112,7 +129,7 @@ class _Parser:
             if match["mark"] == "]":
                 return tuple(found)
             if match["mark"] != ",":
-                raise self.error("expected ',' or ']'", match.start())
+                raise self.error("expected ',' or ']'", _start(match))
 
     def scalar(self, match: re.Match[str]) -> Scalar:
         kind = match.lastgroup
@@ -121,25 +138,33 @@ class _Parser:
         if kind == "raw":
             return match["raw"][1:-1]
         if kind != "word":
-            raise self.error("expected a value", match.start())
+            raise self.error("expected a value", _start(match))
         word = match["word"]
         if _INT.match(word):
-            return self.integer(word)
+            return self.integer(word, _start(match))
         if _FLOAT.match(word):
-            return float(word)
+            number = float(word)
+            if number - number:  # infinite: there is no text for it
+                raise self.error(f"{word[:64]} is too large", _start(match))
+            return number
         if word[0].isdigit() or word[0] in "+-.":
-            raise self.error(f"{word[:64]!r} is not a number", match.start())
+            raise self.error(f"{word[:64]!r} is not a number", _start(match))
         return word
 
-    def integer(self, word: str) -> int:
+    def integer(self, word: str, position: int) -> int:
         digits = word.lstrip("+-")
         try:
             value = int(word, 8) if digits.startswith("0") and len(digits) > 1 else int(word)
         except ValueError:
-            raise self.error(f"{word[:64]!r} is not a number") from None
+            raise self.error(f"{word[:64]!r} is not a number", position) from None
         if not -_INT64 <= value < _INT64:
-            raise self.error(f"{word[:64]} does not fit into 64 bits")
+            raise self.error(f"{word[:64]} does not fit into 64 bits", position)
         return value
+
+
+def _start(match: re.Match[str]) -> int:
+    """Where the token itself begins, behind blanks and comments."""
+    return match.start(match.lastgroup or 0)
 
 
 def _unescape(quoted: str) -> str:

@@ -270,7 +270,8 @@ def describe_label(label: PvLabel) -> Iterator[str]:
         yield f"pv_header_extension.flags {label.flags}"
         place += _EXTENSION.size
         for number, (offset, size) in enumerate((*label.bootloader_areas, (0, 0))):
-            yield f"pv_header_extension.disk_locn[{number}] at {place} # location list end"
+            meaning = "bootloader area" if number < len(label.bootloader_areas) else "location list end"
+            yield f"pv_header_extension.disk_locn[{number}] at {place} # {meaning}"
             yield f"pv_header_extension.disk_locn[{number}].offset {offset}"
             yield f"pv_header_extension.disk_locn[{number}].size {size}"
             place += _AREA.size

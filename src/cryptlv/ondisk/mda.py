@@ -178,4 +178,5 @@ def describe_header(header: MdaHeader, number: int) -> Iterator[str]:
         yield f"{name}.raw_locn[{slot}].offset {location.offset_bytes}"
         yield f"{name}.raw_locn[{slot}].size {location.size_bytes}"
         yield f"{name}.raw_locn[{slot}].checksum 0x{location.crc:x}"
-        yield f"{name}.raw_locn[{slot}].flags 0x{location.flags:x}"
+        ignored = " # RAW_LOCN_IGNORED" if location.flags & _IGNORED else ""
+        yield f"{name}.raw_locn[{slot}].flags 0x{location.flags:x}{ignored}"

@@ -1,0 +1,200 @@
+"""Changes of a volume group, and the proposal's rules for keystores (its example, names, sharing, removal)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.environment import Environment
+from cryptlv.errors import ExistsError, NotFoundError, RefusedError, UsageError
+from cryptlv.model.allocate import free_count
+from cryptlv.model.check import check
+from cryptlv.model.edit import add_lvs, canonical, next_keystore_name, remove_lv, removed_lvs, users_of
+from cryptlv.model.vg import VolumeGroup
+from cryptlv.names import check_lv_name, is_keystore_name
+from cryptlv.ondisk.vgrender import render_disk
+from cryptlv.ondisk.vgtext import parse_vg
+from cryptlv.segments.crypt import CryptSegment
+from cryptlv.segments.keystore import KeystoreSegment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptlv.model.vg import LogicalVolume
+
+    GoldenVg = Callable[[str], VolumeGroup]
+
+ENV = Environment(now=0, random_bytes=bytes, monotonic=float, hostname="h")
+PV0 = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaa0"
+PV2 = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaa2"
+
+
+def test_example_of_the_proposal_is_read_with_every_key(seed_text: str) -> None:
+    vg = parse_vg(seed_text)
+    assert [lv.name for lv in vg.lvs] == ["tst", "luks1", "cryptostore1", "cryptostore2"]
+    tst, luks1, plain, luks = (lv.segments[0] for lv in vg.lvs)
+    assert isinstance(tst, CryptSegment)
+    assert isinstance(luks1, CryptSegment)
+    assert isinstance(plain, KeystoreSegment)
+    assert isinstance(luks, KeystoreSegment)
+    assert (tst.crypto_store, tst.length_le, list(tst.footprint())) == ("cryptostore1", 4, [(PV2, 12, 4)])
+    assert (luks1.crypto_store, luks1.length_le, list(luks1.footprint())) == ("cryptostore2", 3, [(PV0, 4, 3)])
+    assert (plain.handler, plain.cipher, plain.key_size_bits, plain.key_hash) == ("plain", "aes-xts-plain", 256, "")
+    assert (plain.length_le, list(plain.footprint())) == (0, [])
+    assert (luks.handler, luks.length_le, list(luks.footprint())) == ("luks1", 1, [(PV0, 3, 1)])
+    assert [lv.allocation_policy for lv in vg.lvs] == ["", "", "normal", "normal"]
+    assert vg.lv("tst").id == "ONqIFB-p2vX-rQ2V-B9Yg-0kPB-uKbh-NWIssL"
+
+
+def test_example_of_the_proposal_is_made_safe_and_keeps_everything_else(seed_text: str) -> None:
+    vg = parse_vg(seed_text)
+    assert len(check(vg)) == 1  # the keystore of no extents
+    safe = canonical(vg)
+    assert check(safe) == ()
+    assert safe.lv("cryptostore1").length_le == 1
+    store = vg.lv("cryptostore1")
+    mended = store.replace(segments=(store.segments[0].replace(length_le=1),))
+    assert safe == vg.with_lv(mended)
+    assert free_count(safe) == free_count(vg) == 3 * 31 - 4 - 3 - 1
+
+
+def test_example_of_the_proposal_is_stable_when_written_and_read(seed_text: str) -> None:
+    safe = canonical(parse_vg(seed_text))
+    text = render_disk(safe, ENV)
+    assert parse_vg(text) == safe
+    assert render_disk(parse_vg(text), ENV) == text
+    for line in ('crypto_store = "cryptostore1"', 'handler = "plain"', 'cipher = "aes-xts-plain"', "key_size = 256"):
+        assert line in text.decode().splitlines()
+    assert "extent_count = 0" not in text.decode()
+
+
+def test_exact_variant_becomes_the_one_that_stock_reads(golden_vg: GoldenVg) -> None:
+    exact = golden_vg("lvm2-crypt/V0_seed_exact/raw_text")
+    assert canonical(exact) == golden_vg("lvm2-crypt/V3_plain_1ext_noarea/raw_text")
+
+
+def test_canonical_puts_visible_volumes_first_and_is_stable(golden_vg: GoldenVg) -> None:
+    vg = golden_vg("lvm2/thin/raw_text_pv0_mda0")
+    shuffled = vg.replace(lvs=tuple(reversed(vg.lvs)))
+    visible = [lv.is_visible for lv in canonical(shuffled).lvs]
+    assert visible == sorted(visible, reverse=True)
+    assert canonical(vg) == vg
+    assert canonical(canonical(shuffled)) == canonical(shuffled)
+
+
+@pytest.mark.parametrize("name", ["cryptostore1", "cryptostore7", "cryptostore0", "cryptostore123456"])
+def test_names_of_keystores_are_reserved(name: str) -> None:
+    assert is_keystore_name(name)
+    with pytest.raises(UsageError, match="reserved"):
+        check_lv_name("vg", name)
+
+
+@pytest.mark.parametrize("name", ["cryptostore", "cryptostorex", "mycryptostore1", "cryptostore1a", "cryptostore-1"])
+def test_names_like_those_of_keystores_are_free(name: str) -> None:
+    assert not is_keystore_name(name)
+    assert check_lv_name("vg", name) == name
+
+
+def test_next_keystore_has_the_lowest_free_number_and_never_one_in_use(sound_vg: VolumeGroup) -> None:
+    assert next_keystore_name(VolumeGroup(name="vg", id="x", seqno=0)) == "cryptostore1"
+    assert next_keystore_name(sound_vg) == "cryptostore2"
+    store = sound_vg.lv("cryptostore1")
+    more = sound_vg.replace(lvs=(*sound_vg.lvs, store.replace(name="cryptostore3", id="z")))
+    assert next_keystore_name(more) == "cryptostore2"
+    renamed = sound_vg.with_lv(sound_vg.lv("lin").replace(name="cryptostore2"))
+    assert next_keystore_name(renamed) == "cryptostore3"
+
+
+def test_keystore_is_shared_and_goes_with_its_last_volume(sound_vg: VolumeGroup) -> None:
+    assert users_of(sound_vg, "cryptostore1") == ("one", "two")
+    without_one = remove_lv(sound_vg, "one")
+    assert [lv.name for lv in without_one.lvs] == ["lin", "two", "cryptostore1"]
+    assert free_count(without_one) == free_count(sound_vg) + 3
+    without_both = remove_lv(without_one, "two")
+    assert [lv.name for lv in without_both.lvs] == ["lin"]
+    assert free_count(without_both) == free_count(without_one) + 7 + 1
+    assert [lv.name for lv in removed_lvs(without_one, without_both)] == ["two", "cryptostore1"]
+    assert check(without_both) == ()
+
+
+def test_order_of_removal_does_not_matter(sound_vg: VolumeGroup) -> None:
+    assert remove_lv(remove_lv(sound_vg, "two"), "one") == remove_lv(remove_lv(sound_vg, "one"), "two")
+
+
+def test_volume_of_two_keystores_takes_both_with_it(golden_vg: GoldenVg) -> None:
+    vg = golden_vg("lvm2-crypt/V3_plain_1ext_noarea/raw_text")
+    tst, luks1 = vg.lv("tst"), vg.lv("luks1")
+    segment = luks1.segments[0].replace(start_le=4)
+    both = vg.replace(lvs=tuple(lv for lv in vg.lvs if lv.name != "luks1"))
+    both = both.with_lv(tst.replace(segments=(*tst.segments, segment)))
+    assert check(both) == ()
+    assert users_of(both, "cryptostore2") == ("tst",)
+    assert [lv.name for lv in remove_lv(both, "tst").lvs] == ["lin"]
+
+
+def test_keystore_in_use_is_not_removed(sound_vg: VolumeGroup) -> None:
+    with pytest.raises(RefusedError, match="keystore of one"):
+        remove_lv(sound_vg, "cryptostore1")
+
+
+def test_keystore_that_nobody_uses_can_be_removed(sound_vg: VolumeGroup) -> None:
+    idle = sound_vg.replace(lvs=(sound_vg.lv("lin"), sound_vg.lv("cryptostore1")))
+    assert [lv.name for lv in remove_lv(idle, "cryptostore1").lvs] == ["lin"]
+    assert [lv.name for lv in remove_lv(idle, "lin").lvs] == ["cryptostore1"]
+
+
+def test_volume_that_is_not_there_is_not_removed(sound_vg: VolumeGroup) -> None:
+    with pytest.raises(NotFoundError, match="nobody"):
+        remove_lv(sound_vg, "nobody")
+
+
+def test_volume_with_a_dangling_keystore_can_be_removed(sound_vg: VolumeGroup) -> None:
+    broken = sound_vg.replace(lvs=tuple(lv for lv in sound_vg.lvs if lv.name != "cryptostore1"))
+    assert check(broken)
+    assert [lv.name for lv in remove_lv(remove_lv(broken, "one"), "two").lvs] == ["lin"]
+
+
+@pytest.mark.parametrize("name", ["lvol0_pmspare", "pool_tmeta", "pool_tdata"])
+def test_hidden_volumes_of_lvm2_are_not_removed(name: str, golden_vg: GoldenVg) -> None:
+    with pytest.raises(RefusedError, match="hidden part"):
+        remove_lv(golden_vg("lvm2/thin/raw_text_pv0_mda0"), name)
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [("thin", "pool"), ("raid1_raid5", "r1"), ("raid1_raid5", "r5")],
+)
+def test_volume_of_lvm2_that_others_are_parts_of_is_not_torn_off(case: str, name: str, golden_vg: GoldenVg) -> None:
+    # stock removes the parts as well; left alone, they can be removed by nobody, and thin volumes without their pool
+    # make the whole volume group unreadable for stock
+    vg = golden_vg(f"lvm2/{case}/raw_text_pv0_mda0")
+    with pytest.raises(RefusedError):
+        remove_lv(vg, name)
+
+
+def copy_of(lv: LogicalVolume, name: str) -> LogicalVolume:
+    return lv.replace(name=name, id=f"zzzzzz{lv.id[6:]}")
+
+
+def test_added_volumes_stand_before_hidden_ones(sound_vg: VolumeGroup) -> None:
+    new = copy_of(sound_vg.lv("lin"), "new")
+    assert [lv.name for lv in add_lvs(sound_vg, new).lvs] == ["lin", "one", "two", "new", "cryptostore1"]
+
+
+@pytest.mark.parametrize("name", ["lin", "one", "cryptostore1"])
+def test_name_that_is_taken_is_refused(sound_vg: VolumeGroup, name: str) -> None:
+    with pytest.raises(ExistsError, match=name):
+        add_lvs(sound_vg, copy_of(sound_vg.lv("lin"), name))
+
+
+def test_two_new_volumes_of_one_name_are_refused(sound_vg: VolumeGroup) -> None:
+    new = copy_of(sound_vg.lv("lin"), "new")
+    with pytest.raises(ExistsError, match="new"):
+        add_lvs(sound_vg, new, new)
+
+
+def test_zero_extent_keystore_is_made_safe_when_added(sound_vg: VolumeGroup) -> None:
+    store = KeystoreSegment(start_le=0, length_le=0, handler="plain")
+    new = copy_of(sound_vg.lv("cryptostore1"), "cryptostore2").replace(segments=(store,))
+    assert add_lvs(sound_vg, new).lv("cryptostore2").length_le == 1

@@ -9,6 +9,7 @@ from cryptlv import __version__
 from cryptlv.cli.options import help_text, parse
 from cryptlv.cli.table import COMMANDS, find_command
 from cryptlv.errors import EXIT_FAILED, EXIT_USAGE, CheckError, CryptlvError, UsageError
+from cryptlv.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _report(error: CryptlvError) -> int:
 def _say(message: str) -> None:
     try:
         sys.stdout.flush()
-        sys.stderr.write(f"  {message}\n")
+        sys.stderr.write(f"  {printable(message)}\n")
         sys.stderr.flush()
     except OSError:  # nobody listens; the exit status still tells
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from cryptlv.errors import RefusedError, UsageError
+from cryptlv.names import printable
 from cryptlv.ops.session import open_session
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ class Terminal:
     def say(self, message: str) -> None:
         """A result; -q silences it."""
         if not self.quiet:
-            print(f"  {message}")
+            print(f"  {printable(message)}")
 
     def give(self, text: str) -> None:
         """What the command was asked for, such as a path: printed though it be quiet."""
@@ -34,17 +35,17 @@ class Terminal:
     def warn(self, message: str) -> None:
         """A warning, on standard error."""
         sys.stdout.flush()
-        print(f"  WARNING: {message}", file=sys.stderr)
+        print(f"  WARNING: {printable(message)}", file=sys.stderr)
 
     def detail(self, message: str) -> None:
         """Something that only -v shows."""
         if self.verbose:
-            print(f"  {message}", file=sys.stderr)
+            print(f"  {printable(message)}", file=sys.stderr)
 
     def error(self, message: str) -> None:
         """A failure that does not stop the command."""
         sys.stdout.flush()
-        print(f"  {message}", file=sys.stderr)
+        print(f"  {printable(message)}", file=sys.stderr)
 
     def confirm(self, question: str) -> None:
         """Ask; -y and -f answer. Raises RefusedError unless the answer is yes, or when nobody can be asked."""

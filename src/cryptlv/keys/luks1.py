@@ -28,6 +28,7 @@ from cryptlv.keys.luks1_header import (
     image_bytes,
     slot_offset_sectors,
 )
+from cryptlv.names import printable
 from cryptlv.secret import VolumeKey
 from cryptlv.units import SECTOR_SIZE, round_up
 
@@ -100,7 +101,7 @@ class Luks1Handler:
         check_key_bits(spec, header.key_bytes * 8)
         for said, found in ((attributes.cipher, header.cipher), (attributes.key_size_bits, header.key_bytes * 8)):
             if said and said != found:
-                raise KeystoreError(f"the metadata says {said}, but the LUKS1 header says {found}")
+                raise KeystoreError(f"the metadata says {printable(str(said))}, but the LUKS1 header says {found}")
         return CipherParameters(cipher=spec.render(), key_size_bits=header.key_bytes * 8)
 
     def unlock(self, attributes: KeystoreAttributes, image: bytes, credential: Secret) -> VolumeKey:

@@ -19,11 +19,17 @@ from cryptlv.model.nodes import Section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
     from cryptlv.model.nodes import Item, Scalar, Value
+
+    Shortcut: TypeAlias = Callable[[str, int], tuple[str, Section, int] | None]
 
 MAX_TEXT_BYTES = 128 * 1024 * 1024
 MAX_DEPTH = 32
 _INT64 = 2**63
+_SHORTCUT_DEPTH = 2
 
 # Possessive throughout: what lies on a disk must not make a match try the same bytes again in another way.
 _SKIP = r"(?:[\s]++|\#[^\n]*+)*+"
@@ -61,9 +67,10 @@ _PLAIN_KEY = re.compile(r"[^\s#={}\"'/]+\Z")
 class _Parser:
     """One pass over a text; `position` counts characters, which are bytes (see parse_config)."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, shortcuts: Mapping[str, Shortcut]) -> None:
         self.text = text
         self.position = 0
+        self.shortcuts = shortcuts
 
     def error(self, message: str, position: int | None = None) -> FormatError:
         place = self.position if position is None else position
@@ -78,12 +85,17 @@ class _Parser:
         self.position = match.end()
         return match
 
-    def items(self, depth: int) -> tuple[Item, ...]:
-        """The items up to the closing brace, or to the end of the text at depth 0."""
+    def items(self, depth: int, name: str = "") -> tuple[Item, ...]:
+        """The items of the section `name` up to its closing brace, or to the end of the text at depth 0."""
         if depth > MAX_DEPTH:
             raise self.error(f"sections are nested more than {MAX_DEPTH} deep")
         found: list[Item] = []
+        shortcut = self.shortcuts.get(name) if depth == _SHORTCUT_DEPTH else None
         while True:
+            if shortcut is not None and (ready := shortcut(self.text, self.position)) is not None:
+                self.position = ready[2]
+                found.append(ready[:2])
+                continue
             match = self.next(_KEY, "a key")
             kind = match.lastgroup
             if kind == "end" or (match[0].endswith("}") and kind == "mark"):
@@ -95,7 +107,7 @@ class _Parser:
             key = self.key_of(match)
             mark = self.next(_TOKEN, f"'=' or '{{' after {key[:64]!r}")
             if mark["mark"] == "{":
-                value: Value = Section(items=self.items(depth + 1))
+                value: Value = Section(items=self.items(depth + 1, key))
             elif mark["mark"] == "=":
                 value = self.value()
             else:
@@ -180,13 +192,17 @@ def _nest(key: str, value: Value) -> Item:
     return parts[0], value
 
 
-def parse_config(text: bytes | str) -> Section:
-    """The tree of a config text; bytes are UTF-8, others pass through. Raises FormatError with the byte's offset."""
+def parse_config(text: bytes | str, shortcuts: Mapping[str, Shortcut] | None = None) -> Section:
+    """The tree of a config text; bytes are UTF-8, others pass through. Raises FormatError with the byte's offset.
+
+    `shortcuts` has, for sections of the volume group by name, a function that is given the text and where an item of
+    the section begins, and gives (key, section, end of the item), or None to have it parsed here.
+    """
     if len(text) > MAX_TEXT_BYTES:
         raise FormatError(f"text of {len(text)} bytes is too long", field="text")
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
-    return Section(items=_Parser(text.partition("\0")[0]).items(0))
+    return Section(items=_Parser(text.partition("\0")[0], shortcuts or {}).items(0))
 
 
 def render_value(value: Value) -> str:

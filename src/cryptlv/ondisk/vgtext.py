@@ -11,6 +11,7 @@ from cryptlv.model.nodes import Section, items_without
 from cryptlv.model.vg import LogicalVolume, PhysicalVolume, VolumeGroup
 from cryptlv.names import check_vg_name, parse_uuid, printable
 from cryptlv.ondisk.config import parse_config
+from cryptlv.ondisk.ordinary import OrdinaryLv, OrdinaryReader
 from cryptlv.record import Record
 from cryptlv.segments import parse_segment
 
@@ -62,7 +63,8 @@ def parse_vg(text: bytes | str) -> VolumeGroup:
 
 def parse_document(text: bytes | str) -> Document:
     """A metadata text as it lies in a metadata area, a backup or an archive; raises FormatError."""
-    root = parse_config(text)
+    ordinary = OrdinaryReader()
+    root = parse_config(text, {"logical_volumes": ordinary.read})
     named = [(name, section) for name, section in root.sections() if name not in _TRAILER_KEYS]
     if len(named) != 1:
         raise FormatError(f"metadata describes {len(named)} volume groups, not one", field="text")
@@ -74,7 +76,7 @@ def parse_document(text: bytes | str) -> Document:
     fields = _Fields(section, printable(name))
     trailer = _Fields(root, "metadata")
     return Document(
-        vg=_parse_vg(name, fields),
+        vg=_parse_vg(name, fields, ordinary),
         description=trailer.text("description"),
         creation_host=trailer.text("creation_host"),
         creation_time=trailer.number("creation_time", 0),
@@ -130,7 +132,7 @@ class _Fields:
         return value
 
 
-def _parse_vg(name: str, fields: _Fields) -> VolumeGroup:
+def _parse_vg(name: str, fields: _Fields, ordinary: OrdinaryReader) -> VolumeGroup:
     try:
         check_vg_name(name)
     except Exception as error:
@@ -161,7 +163,12 @@ def _parse_vg(name: str, fields: _Fields) -> VolumeGroup:
         profile=fields.text("profile"),
         metadata_copies=fields.number("metadata_copies", 0),
         pvs=tuple(pvs),
-        lvs=tuple(_parse_lv(fields.where, word, section, pv_ids) for word, section in lvs_section.sections()),
+        lvs=tuple(
+            ordinary.volume(word, section, pv_ids)
+            if isinstance(section, OrdinaryLv)
+            else _parse_lv(fields.where, word, section, pv_ids)
+            for word, section in lvs_section.sections()
+        ),
         historical=fields.subsection("historical_logical_volumes"),
         extra=items_without(fields.section.items, _VG_KEYS),
     )

@@ -1,0 +1,185 @@
+"""The luks1 handler against cryptsetup, both ways (row S17)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.errors import CipherError, KeystoreError, WrongCredential
+from cryptlv.host.system import make_environment
+from cryptlv.keys.handler import KeystoreAttributes, KeystoreRequest
+from cryptlv.keys.luks1 import Luks1Handler, add_key
+from cryptlv.keys.luks1_header import KEYSLOTS, decode_header
+from cryptlv.secret import Passphrase
+from support.machine import Machine, need
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .conftest import Sample
+
+HANDLER = Luks1Handler()
+ENV = make_environment("test")
+UUID = "00000000-0000-4000-8000-000000000000"
+LUKS1 = KeystoreAttributes(handler="luks1")
+AWKWARD = [b"word", b"two\nlines\n", b"\x00\xff\xfe nul", "gr\u00fc\u00dfe".encode(), b"p" * 512]
+
+
+def opened(image: bytes, passphrase: bytes, attributes: KeystoreAttributes = LUKS1) -> bytes:
+    with HANDLER.unlock(attributes, image, Passphrase(passphrase)) as key, key.reveal() as view:
+        return bytes(view)
+
+
+def made(passphrase: bytes, **request: object) -> tuple[bytes, bytes]:
+    """A new header's image and its volume key."""
+    draft = HANDLER.draft(KeystoreRequest(force_iterations=1000).replace(**request))
+    image, key = HANDLER.create(draft, Passphrase(passphrase), ENV, UUID)
+    assert len(image) == draft.image_bytes
+    with key, key.reveal() as view:
+        return image, bytes(view)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "luks1-default-xts512-sha256", "luks1-xts256-sha1", "luks1-cbc-essiv256-sha256", "luks1-cbc-plain128-sha1",
+        "luks1-multikey-utf8-keyfile", "luks1-detached-cbc128",
+    ],
+)  # fmt: skip
+def test_headers_of_cryptsetup_open_with_each_passphrase(samples: Mapping[str, Sample], name: str) -> None:
+    sample = samples[name]
+    for passphrase in sample.passphrases.values():
+        assert opened(sample.image, passphrase) == sample.volume_key
+    parameters = HANDLER.parameters(LUKS1, sample.image)
+    assert (parameters.cipher, parameters.key_size_bits) == (sample.facts["cipher"], sample.facts["key_bits"])
+
+
+def test_a_cipher_that_is_not_had_here_is_named(samples: Mapping[str, Sample]) -> None:
+    with pytest.raises(CipherError, match="serpent"):
+        opened(samples["luks1-serpent-xts512-sha512"].image, b"x")
+
+
+@pytest.mark.compat
+@pytest.mark.parametrize("passphrase", AWKWARD)
+def test_cryptsetup_opens_ours_and_finds_our_volume_key(machine: Machine, passphrase: bytes) -> None:
+    need("cryptsetup")
+    image, volume_key = made(passphrase)
+    (machine.folder / "header").write_bytes(image)
+    key = machine.key_file("key", passphrase)
+    said = _said(machine.tool("cryptsetup", "luksDump", "header").out)
+    assert (said["Version"], said["Hash spec"], said["MK bits"], said["UUID"]) == ("1", "sha256", "512", UUID)
+    machine.tool("cryptsetup", "open", "--test-passphrase", "--key-file", key, "header")
+    words = (
+        "cryptsetup",
+        "luksDump",
+        "-q",
+        "--dump-volume-key",
+        "--volume-key-file",
+        "vk",
+        "--key-file",
+        key,
+        "header",
+    )
+    machine.tool(*words)
+    assert (machine.folder / "vk").read_bytes() == volume_key
+    wrong = machine.key_file("wrong", passphrase + b"x")
+    machine.tool("cryptsetup", "open", "--test-passphrase", "--key-file", wrong, "header", expect=2)
+
+
+def _said(dump: str) -> dict[str, str]:
+    """The words of luksDump and their values."""
+    pairs = (line.partition(":") for line in dump.splitlines())
+    return {word.strip(): value.strip() for word, _, value in pairs}
+
+
+@pytest.mark.compat
+@pytest.mark.parametrize(
+    ("options", "cipher"),
+    [
+        (("-s", "512", "-h", "sha256"), "aes-xts-plain64"),
+        (("-s", "256", "-h", "sha512"), "aes-xts-plain64"),
+        (("-s", "256", "-h", "sha1", "-c", "aes-cbc-essiv:sha256"), "aes-cbc-essiv:sha256"),
+    ],
+)
+def test_what_cryptsetup_makes_now_opens_in_ours(machine: Machine, options: tuple[str, ...], cipher: str) -> None:
+    need("cryptsetup")
+    machine.image("disk", 8)
+    key = machine.key_file("key", b"first\n")
+    words = ("cryptsetup", "luksFormat", "-q", "--type", "luks1", "--pbkdf-force-iterations", "1000", *options)
+    machine.tool(*words, "--key-file", key, "disk")
+    second = machine.key_file("second", b"another")
+    machine.tool(
+        "cryptsetup", "luksAddKey", "-q", "--pbkdf-force-iterations", "1000", "--key-file", key, "disk", second
+    )
+    machine.tool("cryptsetup", "luksDump", "-q", "--dump-volume-key", "--volume-key-file", "vk", "-d", key, "disk")
+    image = (machine.folder / "disk").read_bytes()
+    for passphrase in (b"first\n", b"another"):
+        assert opened(image, passphrase) == (machine.folder / "vk").read_bytes()
+    assert HANDLER.parameters(LUKS1, image).cipher == cipher
+    machine.tool("cryptsetup", "luksKillSlot", "-q", "--key-file", second, "disk", "0")
+    image = (machine.folder / "disk").read_bytes()
+    with pytest.raises(WrongCredential):
+        opened(image, b"first\n")
+    assert opened(image, b"another") == (machine.folder / "vk").read_bytes()
+
+
+@pytest.mark.compat
+def test_a_key_added_by_ours_is_opened_by_cryptsetup(machine: Machine) -> None:
+    need("cryptsetup")
+    first, volume_key = made(b"first", key_size_bits=256)
+    image = bytearray(first)
+    for number in range(1, KEYSLOTS):
+        with HANDLER.unlock(LUKS1, bytes(image), Passphrase(b"first")) as key:
+            added = Passphrase(b"key %d" % number)
+            add_key(
+                decode_header(bytes(image)), image, number,
+                volume_key=key, credential=added, iterations=1000, env=ENV,
+            )  # fmt: skip
+    (machine.folder / "header").write_bytes(image)
+    for number in range(1, KEYSLOTS):
+        key_file = machine.key_file(f"k{number}", b"key %d" % number)
+        words = ("cryptsetup", "open", "--test-passphrase", "-S", str(number), "--key-file", key_file, "header")
+        machine.tool(*words)
+        assert opened(bytes(image), b"key %d" % number) == volume_key
+
+
+def test_wrong_passphrase_damaged_material_and_disabled_slots_open_nothing(samples: Mapping[str, Sample]) -> None:
+    sample = samples["luks1-xts256-sha1"]
+    with pytest.raises(WrongCredential, match="no keyslot opens"):
+        opened(sample.image, b"wrong")
+    damaged = bytearray(sample.image)
+    damaged[decode_header(sample.image).keyslots[0].offset_sectors * 512 + 77] ^= 1
+    with pytest.raises(WrongCredential):
+        opened(bytes(damaged), sample.passphrases[0])
+    disabled = bytearray(sample.image)
+    disabled[208:212] = (0x0000DEAD).to_bytes(4, "big")
+    with pytest.raises(KeystoreError, match="no keyslot is active"):
+        opened(bytes(disabled), sample.passphrases[0])
+
+
+def test_metadata_that_contradict_the_header_are_refused() -> None:
+    image, _ = made(b"x", key_size_bits=256)
+    for wrong in ({"cipher": "aes-cbc-plain"}, {"key_size_bits": 512}):
+        with pytest.raises(KeystoreError, match="metadata says"):
+            opened(image, b"x", LUKS1.replace(**wrong))
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [({"force_iterations": 999}, "1000"), ({"key_hash": "md17"}, "md17"), ({"cipher": "x-y-z"}, "x")],
+)
+def test_requests_that_cannot_be_met_are_refused(request_: dict[str, object], word: str) -> None:
+    with pytest.raises(CipherError, match=word):
+        HANDLER.draft(KeystoreRequest().replace(**request_))
+
+
+def test_the_time_that_unlocking_may_take_decides_the_iterations() -> None:
+    counts = []
+    for milliseconds in (50, 500):
+        draft = HANDLER.draft(KeystoreRequest(iter_time_ms=milliseconds))
+        image, key = HANDLER.create(draft, Passphrase(b"x"), ENV, UUID)
+        key.close()
+        counts.append(decode_header(image).keyslots[0].iterations)
+    assert counts[0] >= 1000
+    assert 4 < counts[1] / counts[0] < 25, "ten times the time, about ten times the work"

@@ -6,6 +6,7 @@ Carriage returns, which are white space to the real parser and unknown to the qu
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from cryptlv.errors import FormatError
 from cryptlv.ondisk.ordinary import OrdinaryReader
 from cryptlv.ondisk.vgtext import parse_vg
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptlv.model.vg import VolumeGroup

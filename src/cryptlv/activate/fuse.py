@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _PUNCH_HOLE, _ZERO_RANGE, _KEEP_SIZE = 2, 16, 1
 _MNT_DETACH = 2
+_OCTAL = re.compile(r"\\([0-7]{3})")
+"""How /proc/self/mountinfo writes blanks, tabs, newlines and backslashes."""
 _START_SECONDS = 10
 _STOP_SECONDS = 10
 
@@ -225,7 +228,7 @@ def is_mounted(path: str) -> bool:
             points = [line.split(" ")[4] for line in file]
     except OSError:
         return os.path.ismount(path)
-    return any(point.encode().decode("unicode_escape") == wanted for point in points)
+    return any(_OCTAL.sub(lambda match: chr(int(match[1], 8)), point) == wanted for point in points)
 
 
 def unmount(path: str, *, lazily: bool) -> None:

@@ -134,10 +134,10 @@ def _is_locked(path: str) -> bool:
 def _read_state(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            state: dict[str, Any] = json.load(file)
+            state = json.load(file)
     except (OSError, ValueError):
         return {}
-    return state
+    return state if isinstance(state, dict) else {}
 
 
 def find_server(run_dir: str, lv_id: str) -> ServerInfo | None:
@@ -218,6 +218,7 @@ def start_server(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> Server
     if find_server(request.run_dir, mapping.lv_id) is not None:
         raise InUseError(f"logical volume {mapping.vg_name}/{printable(mapping.lv_name)} is active already")
     files = ServerFiles(request.run_dir, mapping.lv_id)
+    make_private_directory(request.run_dir)
     make_private_directory(files.directory)
     make_private_directory(os.path.join(request.run_dir, mapping.vg_name))
     clean_stale(request.run_dir, mapping.lv_id)
@@ -285,6 +286,9 @@ def stop_server(run_dir: str, lv_id: str, *, force: bool = False) -> None:
     Raises InUseError when somebody uses the volume (unless `force`), ActivationError when the last flush failed.
     """
     files = ServerFiles(run_dir, lv_id)
+    if not _is_locked(files.lock):
+        clean_stale(run_dir, lv_id)
+        return
     directory_fd = os.open(files.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:

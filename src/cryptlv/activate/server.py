@@ -185,7 +185,8 @@ class Server:
                 _reply(connection, {"in_use": f"logical volume {self.name} is in use: {error}"})
                 return False
             answer = {"error": str(error)}
-        _reply(connection, answer)
+        with suppress(OSError):  # the command has gone; the path has too, so this is the end all the same
+            _reply(connection, answer)
         return True
 
     def _end(self, *, force: bool) -> None:

@@ -72,6 +72,7 @@ class VolumeStream:
         self._locks = RangeLock()
         self._dirty: set[str] = set()
         self._dirty_lock = threading.Lock()
+        self._flush_lock = threading.Lock()
         self._unit = max([SECTOR_SIZE, *(cipher.sector_size for cipher in ciphers.values())])
 
     @property
@@ -135,15 +136,16 @@ class VolumeStream:
 
     def flush(self) -> None:
         """Return when every write that was finished before is on stable storage; raises DeviceError."""
-        with self._dirty_lock:
-            dirty, self._dirty = self._dirty, set()
-        try:
-            for pv_id in sorted(dirty):
-                self._devices[pv_id].flush()
-        except BaseException:
+        with self._flush_lock:  # who comes second waits for the writes that the first is still flushing
             with self._dirty_lock:
-                self._dirty |= dirty
-            raise
+                dirty, self._dirty = self._dirty, set()
+            try:
+                for pv_id in sorted(dirty):
+                    self._devices[pv_id].flush()
+            except BaseException:
+                with self._dirty_lock:
+                    self._dirty |= dirty
+                raise
 
     def _check_range(self, offset_bytes: int, length_bytes: int) -> None:
         if offset_bytes < 0 or length_bytes < 0 or offset_bytes + length_bytes > self.size_bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from cryptlv.environment import Environment
 from cryptlv.errors import DeviceError
@@ -90,10 +91,17 @@ def _devices_file(system_dir: str) -> str:
 
 
 def make_private_directory(path: str) -> None:
-    """Create a directory 0700 with its parents; raises DeviceError when it cannot be, or is somebody else's."""
+    """Create a directory with its parents, all 0700; raises DeviceError when it cannot be, or is somebody else's."""
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        owner = os.stat(path).st_uid
+        missing = []
+        parent = path
+        while not os.path.isdir(parent) and parent != os.path.dirname(parent):
+            missing.append(parent)
+            parent = os.path.dirname(parent)
+        for directory in reversed(missing):
+            with suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+        owner = os.stat(os.path.join(path, "")).st_uid
     except OSError as error:
         raise DeviceError(f"{path}: cannot create directory: {error.strerror}", errno=error.errno or 0) from None
     if owner not in (os.geteuid(), 0):

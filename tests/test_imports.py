@@ -138,5 +138,6 @@ def test_commands_that_need_no_key_load_no_crypto_and_nothing_heavy(
     loaded = loaded_by(*words)
     assert not loaded & {
         "cryptography", "numpy", "mfusepy", "typing", "dataclasses", "argparse", "logging", "pathlib", "asyncio",
-        "inspect", "hmac", "secrets", "uuid", "cryptlv.keys.luks1", "cryptlv.ciphers.bulk",
+        "inspect", "hmac", "subprocess", "socket", "json", "secrets", "uuid",
+        "cryptlv.keys.luks1", "cryptlv.ciphers.bulk",
     }  # fmt: skip

@@ -8,10 +8,7 @@ pair, never by argument, environment or file.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import socket
-import subprocess
 import sys
 
 from cryptlv.errors import ActivationError, InUseError
@@ -21,6 +18,7 @@ from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
     from typing import Any
 
@@ -78,6 +76,8 @@ def public_path(run_dir: str, mapping: VolumeMapping, backend: str) -> str:
 
 def encode_request(request: ServeRequest) -> bytes:
     """A request as JSON, for the way to the server."""
+    import json
+
     mapping = request.mapping
     names = {kind: name for name, kind in _TARGETS.items()}
     targets = [
@@ -99,6 +99,8 @@ def encode_request(request: ServeRequest) -> bytes:
 
 def decode_request(data: bytes) -> ServeRequest:
     """The request again."""
+    import json
+
     raw: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
     targets = []
     for fields in raw["targets"]:
@@ -132,6 +134,8 @@ def _is_locked(path: str) -> bool:
 
 
 def _read_state(path: str) -> dict[str, Any]:
+    import json
+
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             state = json.load(file)
@@ -212,6 +216,9 @@ def start_server(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> Server
     The keys are copied to the server; the caller closes its own. Raises InUseError when the volume is active,
     ActivationError with the server's reason when it cannot be served.
     """
+    import socket
+    import subprocess
+
     from cryptlv.host.system import make_private_directory
 
     mapping = request.mapping
@@ -270,6 +277,8 @@ def _hand_over(ours: socket.socket, request: ServeRequest, keys: Mapping[str, Vo
 
 
 def _receive_answer(connection: socket.socket) -> dict[str, Any]:
+    import json
+
     data = b""
     while not data.endswith(b"\n"):
         more = connection.recv(4096)
@@ -285,6 +294,8 @@ def stop_server(run_dir: str, lv_id: str, *, force: bool = False) -> None:
 
     Raises InUseError when somebody uses the volume (unless `force`), ActivationError when the last flush failed.
     """
+    import socket
+
     files = ServerFiles(run_dir, lv_id)
     if not _is_locked(files.lock):
         clean_stale(run_dir, lv_id)

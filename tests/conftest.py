@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,6 +15,8 @@ from support.stock import StockLvm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"  # losetup, mke2fs, lvm
 
 
 @pytest.fixture

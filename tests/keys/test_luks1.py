@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import CipherError, KeystoreError, WrongCredential
+from cryptlv.errors import CipherError, CryptlvError, KeystoreError, WrongCredential
 from cryptlv.host.system import make_environment
 from cryptlv.keys.handler import KeystoreAttributes, KeystoreRequest
 from cryptlv.keys.luks1 import Luks1Handler, add_key
@@ -183,3 +183,44 @@ def test_the_time_that_unlocking_may_take_decides_the_iterations() -> None:
         counts.append(decode_header(image).keyslots[0].iterations)
     assert counts[0] >= 1000
     assert 4 < counts[1] / counts[0] < 25, "ten times the time, about ten times the work"
+
+
+@pytest.mark.parametrize(
+    ("number", "passphrase", "iterations", "word"),
+    [
+        (8, b"x", 1000, "no keyslot 8"),
+        (-1, b"x", 1000, "no keyslot"),
+        (0, b"x", 1000, "in use"),
+        (1, b"", 1000, "empty"),
+        (1, b"x", 999, "between"),
+        (1, b"x", 2**31, "between"),
+    ],
+)
+def test_a_key_is_not_added_where_or_as_it_cannot_be(
+    number: int, passphrase: bytes, iterations: int, word: str
+) -> None:
+    whole, _ = made(b"first", key_size_bits=256)
+    image = bytearray(whole)
+    header = decode_header(whole)
+    with HANDLER.unlock(LUKS1, whole, Passphrase(b"first")) as key, pytest.raises(CryptlvError, match=word):
+        added = Passphrase(passphrase)
+        add_key(header, image, number, volume_key=key, credential=added, iterations=iterations, env=ENV)
+    assert image == whole
+
+
+def test_more_iterations_than_can_be_done_are_refused_everywhere() -> None:
+    with pytest.raises(CipherError, match="between"):
+        HANDLER.draft(KeystoreRequest(force_iterations=2**31))
+    image, _ = made(b"x", key_size_bits=256)
+    for offset in (164, 212):
+        damaged = bytearray(image)
+        damaged[offset : offset + 4] = b"\x80\x00\x00\x00"
+        with pytest.raises(KeystoreError, match="iterations"):
+            opened(bytes(damaged), b"x")
+
+
+def test_a_hash_that_is_not_known_is_named_before_anybody_is_asked(samples: Mapping[str, Sample]) -> None:
+    image = bytearray(samples["luks1-xts256-sha1"].image)
+    image[72:80] = b"whirlpoo"
+    with pytest.raises(CipherError, match="whirlpoo"):
+        HANDLER.parameters(LUKS1, bytes(image))

@@ -14,15 +14,18 @@ import stat
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
 from cryptlv.errors import ActivationError, CryptlvError, DeviceError, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptlv.activate.stream import VolumeStream
 
 _PUNCH_HOLE, _ZERO_RANGE, _KEEP_SIZE = 2, 16, 1
-_MNT_DETACH = 2
+_MNT_FORCE, _MNT_DETACH = 1, 2
 _OCTAL = re.compile(r"\\([0-7]{3})")
 """How /proc/self/mountinfo writes blanks, tabs, newlines and backslashes."""
 _START_SECONDS = 10
@@ -154,8 +157,10 @@ def _os_error(error: CryptlvError) -> OSError:
 class FuseFile:
     """Serves one volume as the file at `path` until `stop`; `start` returns when it can be opened."""
 
-    def __init__(self, stream: VolumeStream, path: str) -> None:
+    def __init__(self, stream: VolumeStream, path: str, on_end: Callable[[], object] = lambda: None) -> None:
+        """`on_end` is called when the mount has gone, also when somebody else took it away."""
         self.path = path
+        self._on_end = on_end
         self._operations = _Operations(stream)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._main, name="fuse", daemon=True)
@@ -169,7 +174,7 @@ class FuseFile:
         """Mount; raises ActivationError."""
         check_usable()
         try:
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o000))
         except OSError as error:
             raise ActivationError(f"{self.path}: cannot create: {error.strerror}") from None
         self._thread.start()
@@ -194,6 +199,8 @@ class FuseFile:
             )
         except BaseException as error:
             self._failure = error
+        finally:
+            self._on_end()
 
     def stop(self, *, force: bool = False) -> None:
         """Unmount and remove the file; raises ActivationError when it is in use (unless `force`)."""
@@ -231,18 +238,28 @@ def is_mounted(path: str) -> bool:
     return any(_OCTAL.sub(lambda match: chr(int(match[1], 8)), point) == wanted for point in points)
 
 
+def _abort(path: str) -> None:
+    """End a FUSE connection for all who have its file open; its owner may, where the kernel shows its controls."""
+    with suppress(OSError):
+        minor = os.minor(os.lstat(path).st_dev)
+        with open(f"/sys/fs/fuse/connections/{minor}/abort", "w", encoding="ascii") as control:
+            control.write("1")
+
+
 def unmount(path: str, *, lazily: bool) -> None:
-    """Unmount a FUSE file; raises ActivationError. `lazily` takes it out of sight though it is in use."""
+    """Unmount a FUSE file; raises ActivationError. `lazily` takes it from under those who use it, who get errors."""
     if not is_mounted(path):
         return
     if os.geteuid() == 0:
         import ctypes
 
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.umount2(os.fsencode(path), _MNT_DETACH if lazily else 0) == 0:
+        if libc.umount2(os.fsencode(path), _MNT_FORCE | _MNT_DETACH if lazily else 0) == 0:
             return
         message = os.strerror(ctypes.get_errno())
     else:
+        if lazily:
+            _abort(path)
         words = ["fusermount3", "-u", "-q", *(["-z"] if lazily else []), "--", path]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode == 0:

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import threading
+import time
 
 from cryptlv.activate import nbd_protocol as protocol
 from cryptlv.errors import ActivationError, CryptlvError, DeviceError, FormatError, RefusedError
@@ -24,6 +25,9 @@ _BATCH_BYTES = 256 * 1024
 
 class _Disconnected(Exception):  # noqa: N818 - the normal end of a connection
     """The client is gone, or must go."""
+
+
+_RETRY_SECONDS = 0.1
 
 
 class NbdServer:
@@ -68,7 +72,8 @@ class NbdServer:
 
     def stop(self) -> None:
         """Take no more clients, disconnect those that are there, wait for what they asked for, remove the socket."""
-        listener, self._listener = self._listener, None
+        with self._lock:
+            listener, self._listener = self._listener, None
         if listener is not None:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
@@ -85,18 +90,19 @@ class NbdServer:
         while True:
             try:
                 client, _ = listener.accept()
-            except OSError:
-                return
+            except OSError:  # the end, or something that passes, such as too many open files
+                if self._listener is None:
+                    return
+                time.sleep(_RETRY_SECONDS)
+                continue
             with self._lock:
-                full = len(self._clients) >= _MAX_CONNECTIONS
-                if not full:
-                    self._clients[client.fileno()] = client
-                    thread = threading.Thread(target=self._serve, args=(client,), name="nbd", daemon=True)
-                    self._threads.add(thread)
-            if full:
-                client.close()
-            else:
-                thread.start()
+                if self._listener is None or len(self._clients) >= _MAX_CONNECTIONS:
+                    client.close()
+                    continue
+                self._clients[client.fileno()] = client
+                thread = threading.Thread(target=self._serve, args=(client,), name="nbd", daemon=True)
+                self._threads.add(thread)
+                thread.start()  # under the lock: stop() joins only what has started
 
     def _serve(self, client: socket.socket) -> None:
         number = client.fileno()

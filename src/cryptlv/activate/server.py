@@ -67,10 +67,12 @@ def _exactly(connection: socket.socket, length: int) -> bytearray:
 
 
 class Server:
-    """One volume being served."""
+    """One volume being served. A byte written to `wakeup` ends it: a signal's, or that of a mount that has gone."""
 
-    def __init__(self, request: ServeRequest) -> None:
+    def __init__(self, request: ServeRequest, wakeup: int) -> None:
         self.request = request
+        self._wakeup = wakeup
+        self._keep_log = False
         mapping = request.mapping
         self.name = f"{printable(mapping.vg_name)}/{printable(mapping.lv_name)}"
         self.files = ServerFiles(request.run_dir, mapping.lv_id)
@@ -113,8 +115,11 @@ class Server:
             raise ActivationError(f"{self.path}: is there already; it belongs to another volume or must be removed")
         self._listen()
         self._write_state()
-        kind = NbdServer if self.backend == "nbd" else FuseFile
-        self._export: NbdServer | FuseFile = kind(self._stream, self.path)
+        self._export: NbdServer | FuseFile = (
+            NbdServer(self._stream, self.path)
+            if self.backend == "nbd"
+            else FuseFile(self._stream, self.path, lambda: os.write(self._wakeup, b"\0"))
+        )
         self._export.start()
 
     def _choose_backend(self) -> str:
@@ -150,13 +155,18 @@ class Server:
         finally:
             os.close(directory_fd)
 
-    def wait(self, wakeup: int) -> None:
-        """Answer on the control socket until the server is to end; SIGTERM writes to `wakeup`."""
+    def wait(self, woken: int) -> None:
+        """Answer on the control socket until the server is to end, or `woken` can be read.
+
+        Raises ActivationError, which the log keeps, when the last flush failed and nobody is there to be told.
+        """
         assert self._control is not None  # noqa: S101 - open() has made it
         while True:
-            ready, _, _ = select.select([self._control.fileno(), wakeup], [], [])
-            if wakeup in ready:
+            ready, _, _ = select.select([self._control.fileno(), woken], [], [])
+            if woken in ready:
+                self._keep_log = True
                 self._end(force=True)
+                self._keep_log = False
                 return
             connection, _ = self._control.accept()
             with connection:
@@ -209,7 +219,7 @@ class Server:
         if self._control is not None:
             self._control.close()
         for path in (self.files.state, self.files.control, self.files.log):
-            if os.path.lexists(path):
+            if os.path.lexists(path) and not (self._keep_log and path == self.files.log):
                 os.unlink(path)
         with suppress(OSError):  # other volumes of the group are active
             os.rmdir(os.path.join(self.request.run_dir, self.request.mapping.vg_name))
@@ -233,7 +243,7 @@ def main(descriptor: int) -> int:
         starter.set_inheritable(False)
         try:
             request, keys = _receive(starter)
-            server = Server(request)
+            server = Server(request, writing)
             server.open(keys)
             _reply(starter, {"path": server.path, "backend": server.backend})
         except CryptlvError as error:

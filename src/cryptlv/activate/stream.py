@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 
-from cryptlv.errors import DeviceError, RefusedError
+from cryptlv.errors import CryptlvError, DeviceError, RefusedError
 from cryptlv.model.mapping import CryptTarget, LinearTarget, StripedTarget
 from cryptlv.names import printable
 from cryptlv.units import MIB, SECTOR_SIZE, round_up
@@ -73,6 +73,7 @@ class VolumeStream:
         self._dirty: set[str] = set()
         self._dirty_lock = threading.Lock()
         self._flush_lock = threading.Lock()
+        self._lost = ""
         self._unit = max([SECTOR_SIZE, *(cipher.sector_size for cipher in ciphers.values())])
 
     @property
@@ -135,16 +136,21 @@ class VolumeStream:
                     self._devices[pv_id].discard(offset, length)
 
     def flush(self) -> None:
-        """Return when every write that was finished before is on stable storage; raises DeviceError."""
+        """Return when every write that was finished before is on stable storage; raises DeviceError.
+
+        After a failure every later flush fails, too: the system reports lost writes once, and may have forgotten them
+        by then (fsync(2), "EIO").
+        """
         with self._flush_lock:  # who comes second waits for the writes that the first is still flushing
+            if self._lost:
+                raise DeviceError(f"{self._name}: earlier writes may be lost: {self._lost}", errno=5)
             with self._dirty_lock:
                 dirty, self._dirty = self._dirty, set()
             try:
                 for pv_id in sorted(dirty):
                     self._devices[pv_id].flush()
-            except BaseException:
-                with self._dirty_lock:
-                    self._dirty |= dirty
+            except CryptlvError as error:
+                self._lost = str(error)
                 raise
 
     def _check_range(self, offset_bytes: int, length_bytes: int) -> None:

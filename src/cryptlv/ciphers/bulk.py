@@ -91,8 +91,9 @@ class BulkCipher:
         self._slices(buffer, first_sector, encrypt=False)
 
     def close(self) -> None:
-        del self._data, self._essiv, self._run
-        self._tweak = None  # type: ignore[assignment]
+        for name in ("_data", "_essiv", "_run", "_tweak"):
+            if hasattr(self, name):
+                delattr(self, name)
 
     def _slices(self, buffer: bytearray | memoryview, first_sector: int, *, encrypt: bool) -> None:
         if len(buffer) % self._sector_size:

@@ -15,7 +15,8 @@ HASHES = ("sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160")
 """The hash names that this program knows; ripemd160 is there only where OpenSSL still has it."""
 MIN_ITERATIONS = 1000
 """cryptsetup's and the LUKS1 specification's lower bound."""
-MAX_ITERATIONS = 2**32 - 1
+MAX_ITERATIONS = 2**31 - 1
+"""OpenSSL takes no more."""
 _MEASURED_ITERATIONS = 16_384
 
 

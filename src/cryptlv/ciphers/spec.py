@@ -51,8 +51,10 @@ def parse_cipher_spec(text: str) -> CipherSpec:
     elif len(words) == 2:
         words = [cipher, "cbc", "plain"] if words[1] == "plain" else [*words, ""]
     _, mode, iv_text = words
-    iv, _, iv_hash = iv_text.partition(":")
+    iv, colon, iv_hash = iv_text.partition(":")
     shown = printable(text)
+    if colon and not iv_hash:
+        raise CipherError(f"cipher {shown!r} ends with a colon and names no hash behind it")
     _known("cipher", cipher, tuple(_CIPHER_KEY_BITS), shown)
     _known("mode", mode, tuple(_IVS), shown)
     _known(f"{mode} IV", iv, _IVS[mode], shown)

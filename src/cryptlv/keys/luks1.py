@@ -11,7 +11,14 @@ from hmac import compare_digest
 
 from cryptlv.ciphers.afsplit import merge, split
 from cryptlv.ciphers.engine import open_sector_cipher
-from cryptlv.ciphers.kdf import check_hash, iterations_for, pbkdf2, pbkdf2_iterations_per_second
+from cryptlv.ciphers.kdf import (
+    MAX_ITERATIONS,
+    MIN_ITERATIONS,
+    check_hash,
+    iterations_for,
+    pbkdf2,
+    pbkdf2_iterations_per_second,
+)
 from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
 from cryptlv.errors import CipherError, CredentialError, KeystoreError, WrongCredential
 from cryptlv.keys.handler import PASSPHRASE, CipherParameters, KeystoreDraft
@@ -26,7 +33,6 @@ from cryptlv.keys.luks1_header import (
     empty_slot,
     encode_header,
     image_bytes,
-    slot_offset_sectors,
 )
 from cryptlv.names import printable
 from cryptlv.secret import VolumeKey
@@ -52,8 +58,8 @@ class Luks1Handler:
     def draft(self, request: KeystoreRequest) -> KeystoreDraft:
         spec, bits = choose(request.cipher, request.key_size_bits)
         hash_name = check_hash(request.key_hash or DEFAULT_HASH)
-        if request.force_iterations and request.force_iterations < 1000:
-            raise CipherError(f"{request.force_iterations} PBKDF2 iterations are too few; the minimum is 1000")
+        if request.force_iterations:
+            _check_count(request.force_iterations)
         return KeystoreDraft(
             handler=self.name,
             cipher=spec.render(),
@@ -66,8 +72,6 @@ class Luks1Handler:
     def create(
         self, draft: KeystoreDraft, credential: Secret, env: Environment, uuid: str
     ) -> tuple[bytes, VolumeKey]:
-        if not len(credential):
-            raise CredentialError("an empty passphrase protects nothing; give another")
         key_bytes = draft.key_size_bits // 8
         volume_key = VolumeKey(bytearray(env.random_bytes(key_bytes)))
         rate = 0
@@ -99,6 +103,7 @@ class Luks1Handler:
         header = decode_header(image)
         spec = parse_cipher_spec(header.cipher)
         check_key_bits(spec, header.key_bytes * 8)
+        check_hash(header.hash_name)
         for said, found in ((attributes.cipher, header.cipher), (attributes.key_size_bits, header.key_bytes * 8)):
             if said and said != found:
                 raise KeystoreError(f"the metadata says {printable(str(said))}, but the LUKS1 header says {found}")
@@ -115,6 +120,11 @@ class Luks1Handler:
             if key is not None:
                 return key
         raise WrongCredential("no keyslot opens with this passphrase")
+
+
+def _check_count(iterations: int) -> None:
+    if not MIN_ITERATIONS <= iterations <= MAX_ITERATIONS:
+        raise CipherError(f"{iterations} PBKDF2 iterations are not between {MIN_ITERATIONS} and {MAX_ITERATIONS}")
 
 
 def _digest(header: Luks1Header, key: memoryview) -> bytes:
@@ -156,13 +166,20 @@ def add_key(
     iterations: int,
     env: Environment,
 ) -> Luks1Header:
-    """Put the volume key under a credential into keyslot `number` of `image`, in place; gives the new header."""
-    slot = Keyslot(
-        active=True,
-        iterations=iterations,
-        salt=env.random_bytes(SALT_BYTES),
-        offset_sectors=slot_offset_sectors(number, header.key_bytes),
-    )
+    """Put the volume key under a credential into keyslot `number` of `image`, in place; gives the new header.
+
+    Raises KeystoreError for a slot that is not there or is in use, CredentialError for an empty credential,
+    CipherError for a count of iterations that is out of range.
+    """
+    if not 0 <= number < len(header.keyslots):
+        raise KeystoreError(f"LUKS1 header: there is no keyslot {number}")
+    old = header.keyslots[number]
+    if old.active:
+        raise KeystoreError(f"LUKS1 header: keyslot {number} is in use")
+    if not len(credential):
+        raise CredentialError("an empty passphrase protects nothing; give another")
+    _check_count(iterations)
+    slot = old.replace(active=True, iterations=iterations, salt=env.random_bytes(SALT_BYTES))
     with volume_key.reveal() as view:
         material = split(view, STRIPES, header.hash_name, env.random_bytes)
     material += bytes(-len(material) % SECTOR_SIZE)
@@ -172,7 +189,7 @@ def add_key(
         cipher.close()
     start = slot.offset_sectors * SECTOR_SIZE
     image[start : start + len(material)] = material
-    slots = tuple(slot if place == number else old for place, old in enumerate(header.keyslots))
+    slots = tuple(slot if place == number else other for place, other in enumerate(header.keyslots))
     header = header.replace(keyslots=slots)
     encoded = encode_header(header)
     image[: len(encoded)] = encoded

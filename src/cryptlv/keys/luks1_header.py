@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 
+from cryptlv.ciphers.kdf import MAX_ITERATIONS
 from cryptlv.errors import KeystoreError
 from cryptlv.names import printable
 from cryptlv.record import Record
@@ -19,8 +20,6 @@ KEYSLOTS = 8
 STRIPES = 4000
 SALT_BYTES = 32
 DIGEST_BYTES = 20
-MAX_UNLOCK_ITERATIONS = 2**31
-"""More is taken for damage: it would be an hour of work on the fastest machine."""
 _MAGIC = b"LUKS\xba\xbe"
 _ACTIVE, _DISABLED = 0x00AC71F3, 0x0000DEAD
 _HEAD = struct.Struct(">6sH32s32s32sII20s32sI40s")
@@ -119,7 +118,7 @@ def decode_header(image: bytes) -> Luks1Header:
 
 
 def _check_iterations(what: str, iterations: int) -> None:
-    if not 0 < iterations <= MAX_UNLOCK_ITERATIONS:
+    if not 0 < iterations <= MAX_ITERATIONS:
         raise KeystoreError(f"LUKS1 header: {what} has {iterations} iterations, out of range")
 
 
@@ -151,7 +150,8 @@ def _check_places(header: Luks1Header, available_bytes: int) -> None:
 
 
 def encode_header(header: Luks1Header) -> bytes:
-    """The 592 bytes of a header."""
+    """The 592 bytes of a header; raises KeystoreError when a word does not fit into its field."""
+    check_words(header)
     head = _HEAD.pack(
         _MAGIC,
         1,
@@ -178,7 +178,8 @@ def empty_slot(number: int, key_bytes: int) -> Keyslot:
 
 
 def check_words(header: Luks1Header) -> None:
-    """Raise KeystoreError when a name does not fit into its field of the header."""
-    for word in (header.cipher_name, header.cipher_mode, header.hash_name):
-        if len(word) > 31:
-            raise KeystoreError(f"LUKS1 header: {printable(word)!r} is longer than its field")
+    """Raise KeystoreError when a word does not fit into its field of the header."""
+    fields = ((header.cipher_name, 31), (header.cipher_mode, 31), (header.hash_name, 31), (header.uuid, 39))
+    for word, limit in fields:
+        if len(word) > limit or not word.isascii():
+            raise KeystoreError(f"LUKS1 header: {printable(word)!r} does not fit into its field")

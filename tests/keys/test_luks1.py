@@ -202,8 +202,8 @@ def test_a_key_is_not_added_where_or_as_it_cannot_be(
     whole, _ = made(b"first", key_size_bits=256)
     image = bytearray(whole)
     header = decode_header(whole)
+    added = Passphrase(passphrase)
     with HANDLER.unlock(LUKS1, whole, Passphrase(b"first")) as key, pytest.raises(CryptlvError, match=word):
-        added = Passphrase(passphrase)
         add_key(header, image, number, volume_key=key, credential=added, iterations=iterations, env=ENV)
     assert image == whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -121,6 +122,7 @@ class Typist:
         self.screen = b""
         self._pid, self._terminal = pty.fork()
         if not self._pid:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in the background
             os.chdir(machine.folder)
             os.execve(sys.executable, [sys.executable, "-m", "cryptlv", *words], machine.environ)  # noqa: S606
 
@@ -139,11 +141,11 @@ class Typist:
     def end(self) -> int:
         """The exit status; what was shown meanwhile is in `screen`."""
         try:
-            while data := os.read(self._terminal, 4096):
+            while select.select([self._terminal], [], [], 30)[0] and (data := os.read(self._terminal, 4096)):
                 self.screen += data
         except OSError:  # Linux says so when the other side is closed
             pass
-        os.close(self._terminal)
+        os.close(self._terminal)  # which hangs up on a command that still waits
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 

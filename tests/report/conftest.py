@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cryptlv.model.vg import LogicalVolume, PhysicalVolume, PvArea, VolumeGroup
-from cryptlv.report.rows import SeenGroup, seen_group
+from cryptlv.report.rows import SeenArea, SeenGroup, SeenPv, seen_group
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.keystore import KeystoreSegment
 from cryptlv.segments.striped import StripedSegment
@@ -38,4 +38,9 @@ def seen() -> SeenGroup:
         ),
     )
     vg = VolumeGroup(name="vg0", id="vgid", seqno=7, pvs=pvs, lvs=lvs)
-    return seen_group(vg, {"pv0": "/dev/a", "pv1": "/dev/b"}, frozenset(["id-secret"]))
+    area = SeenArea(size_bytes=1044480, free_bytes=520192)
+    found = {
+        pv_id: SeenPv(pv_id=pv_id, path=path, size_bytes=42 * 2**20, areas=(area,))
+        for pv_id, path in (("pv0", "/dev/a"), ("pv1", "/dev/b"))
+    }
+    return seen_group(vg, found, frozenset(["id-secret"]))

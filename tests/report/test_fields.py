@@ -8,7 +8,7 @@ import pytest
 
 from cryptlv.errors import UsageError
 from cryptlv.report.fields import DEFAULT_FIELDS, FIELDS, choose_fields, usable_fields
-from cryptlv.report.rows import Row, SeenOrphan, lv_rows, pv_rows, vg_rows
+from cryptlv.report.rows import Row, SeenPv, lv_rows, pv_rows, segment_rows, vg_rows
 
 if TYPE_CHECKING:
     from cryptlv.report.rows import SeenGroup
@@ -27,20 +27,22 @@ def test_encrypted_volumes_show_their_store_and_its_attributes(seen: SeenGroup) 
     assert values(rows, "crypt_handler") == ["luks1", None, "luks1"]
     assert values(rows, "crypt_cipher") == ["aes-xts-plain64", None, "aes-xts-plain64"]
     assert values(rows, "crypt_keysize") == ["512", None, "512"]
-    assert values(rows, "segtype") == ["crypt-keystore", "linear", "crypt"]
+    assert values(segment_rows(rows), "segtype") == ["crypt-keystore", "linear", "crypt", "crypt"]
+    assert values(rows, "lv_layout") == ["crypt-keystore", "linear", "crypt"]
     assert values(rows, "lv_size") == [4 * MIB, 16 * MIB, 12 * MIB]
 
 
 def test_attribute_letters(seen: SeenGroup) -> None:
     assert values(lv_rows([seen], hidden=True), "lv_attr") == ["ern-------", "-wi------k", "-wi-a-----"]
     assert values(vg_rows([seen]), "vg_attr") == ["wz--n-"]
-    partial = seen.replace(paths={"pv0": "/dev/a"})
+    partial = seen.replace(pvs={"pv0": seen.pvs["pv0"]})
     assert values(lv_rows([partial], hidden=True), "lv_attr") == ["ern-------", "-wi-----pk", "-wi-a---p-"]
     assert values(vg_rows([partial]), "vg_attr") == ["wz-pn-"]
     assert values(pv_rows([partial], []), "pv_attr") == ["a--", "a-m"]
+    assert values(pv_rows([partial], []), "pv_missing") == ["", "missing"]
     exported = seen.vg.replace(status=("EXPORTED", "RESIZEABLE", "READ", "WRITE"), lock_type="sanlock")
     assert values(vg_rows([seen.replace(vg=exported)]), "vg_attr") == ["wzx-ns"]
-    orphan = SeenOrphan(pv_id="x", path="/o", size_bytes=7, used_by_unknown=True)
+    orphan = SeenPv(pv_id="x", path="/o", size_bytes=7, used_by_unknown=True)
     assert values(pv_rows([], [orphan, orphan.replace(used_by_unknown=False)]), "pv_attr") == ["u--", "---"]
 
 
@@ -73,10 +75,9 @@ def test_what_cannot_be_shown_is_refused(options: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("kind", ["pv", "vg", "lv"])
 def test_every_field_gives_a_value_or_none_for_every_row(seen: SeenGroup, kind: str) -> None:
     rows = {"pv": pv_rows([seen], []), "vg": vg_rows([seen]), "lv": lv_rows([seen], hidden=True)}[kind]
-    rows += (
-        pv_rows([], [SeenOrphan(pv_id="x", path="/o", size_bytes=7, used_by_unknown=False)]) if kind == "pv" else []
-    )
+    rows += pv_rows([], [SeenPv(pv_id="x", path="/o", size_bytes=7)]) if kind == "pv" else []
     for field in usable_fields(kind):
+        assert FIELDS[field.name] is field
         assert field.help.endswith(".")
         for row in rows:
             assert isinstance(field.value(row), str | int | None)

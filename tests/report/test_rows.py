@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptlv.report.rows import SeenOrphan, lv_rows, pv_name, pv_rows, vg_rows
+from cryptlv.report.rows import SeenPv, lv_rows, pv_name, pv_rows, segment_rows, vg_rows
 
 if TYPE_CHECKING:
     from cryptlv.report.rows import SeenGroup
@@ -19,7 +19,14 @@ def test_volumes_are_sorted_by_group_and_name(seen: SeenGroup) -> None:
 
 
 def test_physical_volumes_are_sorted_by_path_and_missing_ones_are_unknown(seen: SeenGroup) -> None:
-    orphan = SeenOrphan(pv_id="x", path="/dev/aa", size_bytes=1, used_by_unknown=False)
-    partial = seen.replace(paths={"pv1": "/dev/b"})
+    orphan = SeenPv(pv_id="x", path="/dev/aa", size_bytes=1)
+    partial = seen.replace(pvs={"pv1": seen.pvs["pv1"]})
     assert [pv_name(row) for row in pv_rows([partial], [orphan])] == ["/dev/aa", "/dev/b", "[unknown]"]
     assert seen.used == {"pv0": 3, "pv1": 5}
+
+
+def test_each_segment_has_a_row_where_segments_are_asked_for(seen: SeenGroup) -> None:
+    rows = segment_rows(lv_rows([seen], hidden=False))
+    assert [(row.lv.name, row.segment.start_le) for row in rows if row.lv and row.segment] == [
+        ("data", 0), ("secret", 0), ("secret", 2),
+    ]  # fmt: skip

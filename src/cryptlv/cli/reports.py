@@ -8,8 +8,9 @@ from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import UsageError
 from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
-from cryptlv.report.fields import choose_fields, usable_fields
+from cryptlv.report.fields import choose_fields, needs_segments, usable_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
+from cryptlv.report.rows import segment_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
         for field in usable_fields(kind):
             sys.stdout.write(f"    {field.name:<18} - {field.help}\n")
         return 0
+    if kind == "lv" and arguments.has("segments"):
+        kind = "seg"
     fields = choose_fields(kind, chosen)
     units = arguments.text("units", "r")
     if len(units) != 1 or units not in _UNITS:
@@ -49,6 +52,9 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
     json = arguments.choice("reportformat", ("basic", "json"), "basic") == "json"
     with open_command(arguments, Terminal(arguments)) as session:
         rows = gather(session, arguments)
+    if needs_segments(fields):
+        rows = segment_rows(rows)
+        kind = "seg"
     sys.stdout.write(render_json(kind, fields, rows, options) if json else render_text(fields, rows, options))
     return 0
 
@@ -71,7 +77,11 @@ LVS = Command(
     name="lvs",
     summary="Show logical volumes.",
     usage=("[-a] [-o FIELDS] [VG|VG/LV ...]",),
-    options=(Option(long="all", short="a", help="Hidden volumes too, in brackets."), *_OPTIONS),
+    options=(
+        Option(long="all", short="a", help="Hidden volumes too, in brackets."),
+        Option(long="segments", help="A line for each segment."),
+        *_OPTIONS,
+    ),
     run=_lvs,
     notes="For encrypted volumes: -o +crypt_store,crypt_handler,crypt_cipher,crypt_keysize",
 )

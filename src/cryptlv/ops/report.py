@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from cryptlv.errors import NotFoundError, RefusedError
 from cryptlv.names import printable
-from cryptlv.report.rows import SeenOrphan, lv_rows, pv_name, pv_rows, seen_group, vg_rows
+from cryptlv.ondisk.mda import max_text_bytes
+from cryptlv.report.rows import SeenArea, SeenPv, lv_rows, pv_name, pv_rows, seen_group, vg_rows
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cryptlv.host.scan import World
+    from cryptlv.host.scan import FoundPv, MetadataArea, World
     from cryptlv.ops.session import Session
     from cryptlv.report.rows import Row, SeenGroup
 
@@ -35,8 +37,37 @@ def _groups(session: Session, world: World) -> tuple[SeenGroup, ...]:
                 f"{printable(group.vg.system_id)}"
             )
             continue
-        groups.append(seen_group(group.vg, group.pv_paths, active))
+        mine = {pv.id for pv in group.vg.pvs}
+        pvs = {pv.label.pv_id: _seen_pv(pv) for pv in world.pvs if pv.label.pv_id in mine}
+        groups.append(seen_group(group.vg, pvs, active))
     return tuple(groups)
+
+
+def _seen_pv(pv: FoundPv) -> SeenPv:
+    """A physical volume as reports see it; damaged metadata areas are not counted, as stock lvm2 does not."""
+    areas = tuple(
+        SeenArea(
+            size_bytes=area.size_bytes // SECTOR_SIZE * SECTOR_SIZE,
+            free_bytes=_free_bytes(area),
+            is_ignored=area.is_ignored,
+        )
+        for area in pv.areas
+        if not area.problem
+    )
+    return SeenPv(
+        pv_id=pv.label.pv_id,
+        path=pv.path,
+        size_bytes=pv.label.device_size_bytes,
+        pe_start_bytes=pv.label.data_range_sectors[0] * SECTOR_SIZE,
+        areas=areas,
+        used_by_unknown=pv.label.is_used,
+    )
+
+
+def _free_bytes(area: MetadataArea) -> int:
+    """What a text may grow by, in whole sectors (format-text.c:read_metadata_location_summary)."""
+    used = area.header.committed.size_bytes if area.header is not None and area.header.committed is not None else 0
+    return (max_text_bytes(area.size_bytes) - used) // SECTOR_SIZE * SECTOR_SIZE
 
 
 def report_pvs(session: Session, paths: tuple[str, ...] = ()) -> list[Row]:
@@ -44,16 +75,7 @@ def report_pvs(session: Session, paths: tuple[str, ...] = ()) -> list[Row]:
     import os.path
 
     world = _world(session)
-    orphans = tuple(
-        SeenOrphan(
-            pv_id=pv.label.pv_id,
-            path=pv.path,
-            size_bytes=pv.label.device_size_bytes,
-            used_by_unknown=pv.label.is_used,
-        )
-        for pv in world.pvs
-        if world.group_of(pv.label.pv_id) is None
-    )
+    orphans = tuple(_seen_pv(pv) for pv in world.pvs if world.group_of(pv.label.pv_id) is None)
     rows = pv_rows(_groups(session, world), orphans)
     if not paths:
         return rows
@@ -70,6 +92,11 @@ def report_vgs(session: Session, names: tuple[str, ...] = ()) -> list[Row]:
     return vg_rows(_named(_groups(session, _world(session)), names))
 
 
+def is_exported(group: SeenGroup) -> bool:
+    """Whether its volumes are nobody's to see until it is imported."""
+    return "EXPORTED" in group.vg.status
+
+
 def _named(groups: tuple[SeenGroup, ...], names: tuple[str, ...]) -> tuple[SeenGroup, ...]:
     by_name = {group.vg.name: group for group in groups}
     for name in names:
@@ -82,9 +109,12 @@ def report_lvs(session: Session, names: tuple[str, ...] = (), *, hidden: bool = 
     """A row for each logical volume, or for those named (`VG`, `VG/LV`); raises NotFoundError."""
     groups = _groups(session, _world(session))
     if not names:
-        return lv_rows(groups, hidden=hidden)
+        return lv_rows([group for group in groups if not is_exported(group)], hidden=hidden)
     pairs = [name.removeprefix("/dev/").partition("/")[::2] for name in names]
     chosen = _named(groups, tuple(vg_name for vg_name, _ in pairs))
+    for group in chosen:
+        if is_exported(group):
+            raise RefusedError(f"volume group {printable(group.vg.name)} is exported")
     for vg_name, lv_name in pairs:
         if lv_name:
             next(group for group in chosen if group.vg.name == vg_name).vg.lv(lv_name)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from cryptlv.record import Record
-from cryptlv.report.fields import SIZE, TEXT
+from cryptlv.report.field import SIZE, TEXT
 from cryptlv.units import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cryptlv.report.fields import Field, Value
+    from cryptlv.report.field import Field, Value
     from cryptlv.report.rows import Row
 
 
@@ -26,8 +26,8 @@ class ReportOptions(Record):
 def _shown(field: Field, value: Value, options: ReportOptions) -> str:
     if value is None:
         return ""
-    if field.kind == SIZE:
-        return format_size(int(value), options.units, suffix=options.suffix)
+    if field.kind == SIZE and isinstance(value, int):
+        return format_size(value, options.units, suffix=options.suffix)
     return str(value)
 
 

@@ -1,37 +1,62 @@
-"""What a report's fields look at: one physical volume, volume group or logical volume with its surroundings."""
+"""What a report's fields look at: a physical volume, volume group, logical volume or segment, and what is around."""
 
 from __future__ import annotations
 
 from cryptlv.model.allocate import used_extents
 from cryptlv.record import Record
+from cryptlv.report.relations import Relation, relate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cryptlv.model.vg import LogicalVolume, PhysicalVolume, VolumeGroup
+    from cryptlv.model.vg import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
+
+UNKNOWN_DEVICE = "[unknown]"
+
+
+class SeenArea(Record):
+    """A sound metadata area: its size, what is free in it, and whether it is in use."""
+
+    size_bytes: int
+    free_bytes: int
+    is_ignored: bool = False
+
+
+class SeenPv(Record):
+    """A physical volume that was found, by its label. `used_by_unknown`: its group was not found."""
+
+    pv_id: str
+    path: str
+    size_bytes: int
+    pe_start_bytes: int = 0
+    areas: tuple[SeenArea, ...] = ()
+    used_by_unknown: bool = False
 
 
 class SeenGroup(Record):
     """A volume group, and what is known of it besides its metadata.
 
-    `paths` has the device of each physical volume that was found, by its id; `active_ids` the ids of the volumes
-    that are active; `used` the extents in use on each physical volume, counted once for all rows.
+    `pvs` has the physical volumes that were found, by their ids; `active_ids` the ids of the volumes that are active;
+    `used` the extents in use on each physical volume and `relations` what volumes are to each other, found once for
+    all rows.
     """
 
     vg: VolumeGroup
-    paths: Mapping[str, str]
+    pvs: Mapping[str, SeenPv]
     active_ids: frozenset[str]
     used: Mapping[str, int]
+    relations: Mapping[str, Relation]
 
+    def path(self, pv_id: str) -> str:
+        """The device's path, lvm2's `[unknown]` when it is missing."""
+        seen = self.pvs.get(pv_id)
+        return seen.path if seen is not None else UNKNOWN_DEVICE
 
-class SeenOrphan(Record):
-    """A physical volume without a volume group."""
-
-    pv_id: str
-    path: str
-    size_bytes: int
-    used_by_unknown: bool
+    @property
+    def missing_count(self) -> int:
+        """Physical volumes that are missing, or were when the metadata was written."""
+        return sum(pv.is_missing or pv.id not in self.pvs for pv in self.vg.pvs)
 
 
 class Row(Record):
@@ -39,30 +64,34 @@ class Row(Record):
 
     group: SeenGroup | None = None
     pv: PhysicalVolume | None = None
-    orphan: SeenOrphan | None = None
+    seen: SeenPv | None = None
     lv: LogicalVolume | None = None
+    segment: Segment | None = None
+
+    @property
+    def relation(self) -> Relation:
+        """What its volume is to others."""
+        if self.group is None or self.lv is None:
+            return Relation()
+        return self.group.relations.get(self.lv.name, Relation())
 
 
-def seen_group(vg: VolumeGroup, paths: Mapping[str, str], active_ids: frozenset[str]) -> SeenGroup:
-    """A group with its extents counted."""
+def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset[str]) -> SeenGroup:
+    """A group with its extents counted and its volumes related."""
     used = {pv_id: sum(length for _, length in places) for pv_id, places in used_extents(vg).items()}
-    return SeenGroup(vg=vg, paths=paths, active_ids=active_ids, used=used)
+    return SeenGroup(vg=vg, pvs=pvs, active_ids=active_ids, used=used, relations=relate(vg))
 
 
-def pv_rows(groups: Sequence[SeenGroup], orphans: Sequence[SeenOrphan]) -> list[Row]:
+def pv_rows(groups: Sequence[SeenGroup], orphans: Sequence[SeenPv]) -> list[Row]:
     """A row for each physical volume, by its name."""
-    rows = [Row(group=group, pv=pv) for group in groups for pv in group.vg.pvs]
-    rows += [Row(orphan=orphan) for orphan in orphans]
+    rows = [Row(group=group, pv=pv, seen=group.pvs.get(pv.id)) for group in groups for pv in group.vg.pvs]
+    rows += [Row(seen=orphan) for orphan in orphans]
     return sorted(rows, key=pv_name)
 
 
 def pv_name(row: Row) -> str:
     """The device's path, lvm2's `[unknown]` when it is missing."""
-    if row.orphan is not None:
-        return row.orphan.path
-    if row.group is None or row.pv is None:
-        return ""
-    return row.group.paths.get(row.pv.id, "[unknown]")
+    return row.seen.path if row.seen is not None else UNKNOWN_DEVICE
 
 
 def vg_rows(groups: Sequence[SeenGroup]) -> list[Row]:
@@ -74,3 +103,8 @@ def lv_rows(groups: Sequence[SeenGroup], *, hidden: bool) -> list[Row]:
     """A row for each logical volume, by volume group and name; hidden ones when asked for."""
     rows = [Row(group=group, lv=lv) for group in groups for lv in group.vg.lvs if hidden or lv.is_visible]
     return sorted(rows, key=lambda row: (row.group.vg.name if row.group else "", row.lv.name if row.lv else ""))
+
+
+def segment_rows(rows: Sequence[Row]) -> list[Row]:
+    """A row for each segment of the logical volumes of `rows`."""
+    return [row.replace(segment=segment) for row in rows if row.lv for segment in row.lv.segments]

@@ -1,0 +1,49 @@
+"""What a report field is."""
+
+from __future__ import annotations
+
+from cryptlv.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    from cryptlv.report.rows import Row
+
+    Value: TypeAlias = "str | int | None"
+
+TEXT, SIZE, NUMBER = "text", "size", "number"
+POLICY_LETTERS = {
+    "contiguous": "c",
+    "cling": "l",
+    "cling_by_tags": "t",
+    "normal": "n",
+    "anywhere": "a",
+    "inherit": "i",
+}
+
+
+class Field(Record):
+    """A column, `width` characters at least. A value is text, a size in bytes, or a number; None shows as nothing.
+
+    `prefix` is what may be left out of its name (`lvs -o name`).
+    """
+
+    prefix: str
+    name: str
+    heading: str
+    kind: str
+    value: Callable[[Row], Value]
+    help: str
+    width: int = 0
+
+
+def flag(word: str, *, on: bool) -> str:
+    """A yes-or-no field: its word, or nothing (lvm2's binary values)."""
+    return word if on else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    """A field of several words, sorted as lvm2 does."""
+    return ",".join(sorted(words))

@@ -1,0 +1,114 @@
+"""Layouts that stock lvm2 makes now: every field that both have comes out the same."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.report.fields import FIELDS, usable_fields
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.machine import Machine
+    from support.stock import StockLvm
+
+pytestmark = [pytest.mark.compat, pytest.mark.root]
+
+MAKE = ("lvcreate", "-an", "-Zn", "-Wn", "-y")
+LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "empty": (("vgcreate", "vg", "D1", "D2", "D3"),),
+    "small-extents": (("vgcreate", "-s", "1k", "vg", "D1"), (*MAKE, "-l7", "-na", "vg")),
+    "odd-extents": (("vgcreate", "-s", "3m", "vg", "D1", "D2"), (*MAKE, "-l5", "-na", "vg")),
+    "big-extents": (("vgcreate", "-s", "16m", "vg", "D1", "D2"), (*MAKE, "-l1", "-na", "vg")),
+    "striped": (
+        ("vgcreate", "vg", "D1", "D2", "D3"), (*MAKE, "-i3", "-I64k", "-l6", "-na", "vg"),
+        (*MAKE, "-i2", "-I4k", "-l4", "-nb", "vg"),
+    ),
+    "mixed-segments": (
+        ("vgcreate", "vg", "D1", "D2", "D3"), (*MAKE, "-l2", "-na", "vg", "D1"), (*MAKE, "-l1", "-nb", "vg", "D1"),
+        ("lvextend", "-l+2", "vg/a", "D1"), ("lvextend", "-l+1", "vg/a", "D2"), ("lvextend", "-i2", "-l+4", "vg/a"),
+    ),
+    "tags": (
+        ("vgcreate", "--addtag", "b", "--addtag", "a", "vg", "D1", "D2"),
+        (*MAKE, "-l1", "--addtag", "t/1", "-na", "vg"),
+        ("pvchange", "--addtag", "ssd", "D1"),
+    ),
+    "permissions": (
+        ("vgcreate", "vg", "D1"), (*MAKE, "-pr", "-l1", "-na", "vg"), (*MAKE, "-l1", "-ky", "-nb", "vg"),
+        (*MAKE, "--alloc", "contiguous", "-l1", "-nc", "vg"),
+        (*MAKE, "-My", "--major", "253", "--minor", "77", "-l1", "-nd", "vg"),
+        (*MAKE, "-r", "none", "-l1", "-ne", "vg"), (*MAKE, "-r", "256k", "-l1", "-nf", "vg"),
+        (*MAKE, "--setautoactivation", "n", "-l1", "-ng", "vg"),
+    ),
+    "group-options": (
+        ("vgcreate", "-l", "9", "-p", "5", "--alloc", "cling", "--setautoactivation", "n", "vg", "D1", "D2"),
+        ("pvchange", "-xn", "D2"), (*MAKE, "-l1", "-na", "vg"),
+    ),
+    "not-resizeable": (("vgcreate", "vg", "D1"), ("vgchange", "-xn", "vg")),
+    "exported": (("vgcreate", "vg", "D1"), (*MAKE, "-l1", "-na", "vg"), ("vgexport", "vg")),
+    "metadata-areas": (
+        ("pvcreate", "--pvmetadatacopies", "2", "D1"), ("pvcreate", "--pvmetadatacopies", "0", "D2"),
+        ("pvcreate", "--metadatasize", "3m", "D3"), ("vgcreate", "vg", "D1", "D2", "D3"), (*MAKE, "-l3", "-na", "vg"),
+    ),
+    "metadata-copies": (("vgcreate", "--vgmetadatacopies", "1", "vg", "D1", "D2", "D3"), (*MAKE, "-l3", "-na", "vg")),
+    "alignment": (
+        ("pvcreate", "--dataalignment", "4m", "D1"), ("pvcreate", "--bootloaderareasize", "3m", "D2"),
+        ("pvcreate", "--dataalignment", "1m", "--dataalignmentoffset", "7s", "D3"),
+        ("vgcreate", "vg", "D1", "D2", "D3"),
+    ),
+    "two-groups": (
+        ("vgcreate", "vg", "D1"), ("vgcreate", "vh", "D2"), (*MAKE, "-l1", "-na", "vg"), (*MAKE, "-l1", "-na", "vh"),
+    ),
+    "orphans": (("pvcreate", "D1", "D2"), ("vgcreate", "vg", "D3")),
+    "removed": (
+        ("vgcreate", "vg", "D1", "D2"), (*MAKE, "-l1", "-na", "vg"), (*MAKE, "-l2", "-nb", "vg"),
+        ("lvremove", "-y", "vg/a"), ("vgreduce", "vg", "D2"),
+    ),
+    "renamed": (
+        ("vgcreate", "vg", "D1"), (*MAKE, "-l1", "-na", "vg"), ("lvrename", "vg", "a", "b-c.d+e"),
+        ("vgrename", "vg", "v-g"),
+    ),
+}  # fmt: skip
+STATE_OF_THE_KERNEL = {"lv_active", "data_percent", "metadata_percent", "copy_percent", "move_pv", "convert_lv"}
+
+
+def fields(kind: str) -> str:
+    prefixes = {"pv": ("pv_",), "vg": ("vg_",), "lv": ("lv_",), "seg": ("seg_",)}[kind]
+    names = [field.name for field in usable_fields(kind) if field.prefix in prefixes]
+    names = [name for name in names if name not in STATE_OF_THE_KERNEL and not name.startswith("crypt_")]
+    return ",".join(["vg_name", *(["lv_name"] if kind == "seg" else []), *names])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_common_field_is_the_same(machine: Machine, stock: StockLvm, layout: str) -> None:
+    nodes: dict[str, Path] = {}
+    for number in (1, 2, 3):
+        nodes[f"D{number}"] = stock.attach(machine.image(f"{number}.img", 40))
+    for words in LAYOUTS[layout]:
+        stock.run(*(nodes.get(word, word) for word in words))
+    devices = ("--devices", ",".join(str(node) for node in nodes.values()))
+    for kind, command, options in (
+        ("pv", "pvs", ()),
+        ("vg", "vgs", ()),
+        ("lv", "lvs", ("-a",)),
+        ("seg", "lvs", ("-a", "--segments")),
+    ):
+        words = ("--units", "s", *options, "-o", fields(kind), "--reportformat", "json")
+        ours = json.loads(machine.run(command, *devices, *words).out)["report"][0][kind]
+        theirs = json.loads(stock.run(command, *words).out)["report"][0][kind]
+        for line in theirs:
+            if "lv_attr" in line:
+                line["lv_attr"] = line["lv_attr"].replace("XX", "--")
+            for path in ("lv_path", "lv_dm_path"):
+                if line.get(path):
+                    line[path] = line[path].replace(str(stock.folder / "dev"), "/dev")
+        assert ours == theirs, kind
+
+
+def test_enough_is_compared() -> None:
+    assert len(LAYOUTS) >= 18
+    assert sum(len(fields(kind).split(",")) for kind in ("pv", "vg", "lv", "seg")) > 80
+    assert set(FIELDS)

@@ -9,6 +9,7 @@ help: ## Show this help
 	@echo "make test    run every test (and lint and types)"
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
+	@echo "make bench   time the reports against stock lvm2 (as root)"
 	@echo "make setup   only make the virtual environment and see that the system packages are there"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -20,9 +21,12 @@ demo: ## The main job, shown
 	@$(BIN)/python demo/demo.py
 
 lint: setup ## Style and types
-	$(BIN)/ruff check src tests demo
-	$(BIN)/ruff format --check src tests demo
+	$(BIN)/ruff check src tests demo bench tools
+	$(BIN)/ruff format --check src tests demo bench tools
 	$(BIN)/mypy
+
+bench: setup ## How long reports take, against stock lvm2 (root)
+	@$(BIN)/python bench/reports.py
 
 test: lint ## Everything
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
@@ -30,4 +34,4 @@ test: lint ## Everything
 clean: ## Remove what the targets made
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo lint test clean
+.PHONY: help setup demo bench lint test clean

@@ -108,6 +108,24 @@ def test_every_common_field_is_the_same(machine: Machine, stock: StockLvm, layou
         assert ours == theirs, kind
 
 
+def test_lines_are_sorted_as_stock_sorts_them(machine: Machine, stock: StockLvm) -> None:
+    nodes = [stock.attach(machine.image(f"{number}.img", 40)) for number in range(3)]
+    stock.run("vgcreate", "vg", *nodes)
+    for name, size in (("b", 3), ("a", 1), ("D", 1), ("c", 12)):
+        stock.run(*MAKE, f"-l{size}", "-n", name, "vg")
+    devices = ("--devices", ",".join(map(str, nodes)))
+    for words in (
+        ("lvs", "-O", "lv_size"),
+        ("lvs", "-O", "-lv_size,lv_name"),
+        ("lvs", "-O", "lv_size", "-O", "-name"),
+        ("pvs", "-O", "-pv_free"),
+        ("pvs", "-O", "+pv_used,-pv_name"),
+        ("vgs", "-O", "vg_uuid"),
+    ):
+        ours = machine.run(*words[:1], *devices, *words[1:]).out
+        assert ours == stock.run(*words).out.replace("XX", "--"), words
+
+
 def test_enough_is_compared() -> None:
     assert len(LAYOUTS) >= 18
     assert sum(len(fields(kind).split(",")) for kind in ("pv", "vg", "lv", "seg")) > 80

@@ -8,7 +8,7 @@ import pytest
 
 from cryptlv.errors import UsageError
 from cryptlv.report.fields import DEFAULT_FIELDS, FIELDS, choose_fields, usable_fields
-from cryptlv.report.rows import Row, SeenPv, lv_rows, pv_rows, segment_rows, vg_rows
+from cryptlv.report.rows import Row, SeenPv, lv_rows, pv_rows, seen_group, segment_rows, vg_rows
 
 if TYPE_CHECKING:
     from cryptlv.report.rows import SeenGroup
@@ -35,7 +35,7 @@ def test_encrypted_volumes_show_their_store_and_its_attributes(seen: SeenGroup) 
 def test_attribute_letters(seen: SeenGroup) -> None:
     assert values(lv_rows([seen], hidden=True), "lv_attr") == ["ern-------", "-wi------k", "-wi-a-----"]
     assert values(vg_rows([seen]), "vg_attr") == ["wz--n-"]
-    partial = seen.replace(pvs={"pv0": seen.pvs["pv0"]})
+    partial = seen_group(seen.vg, {"pv0": seen.pvs["pv0"]}, seen.active_ids)
     assert values(lv_rows([partial], hidden=True), "lv_attr") == ["ern-------", "-wi-----pk", "-wi-a---p-"]
     assert values(vg_rows([partial]), "vg_attr") == ["wz-pn-"]
     assert values(pv_rows([partial], []), "pv_attr") == ["a--", "a-m"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptlv.report.rows import SeenPv, lv_rows, pv_name, pv_rows, segment_rows, vg_rows
+from cryptlv.report.rows import SeenPv, lv_rows, pv_name, pv_rows, seen_group, segment_rows, vg_rows
 
 if TYPE_CHECKING:
     from cryptlv.report.rows import SeenGroup
@@ -20,7 +20,7 @@ def test_volumes_are_sorted_by_group_and_name(seen: SeenGroup) -> None:
 
 def test_physical_volumes_are_sorted_by_path_and_missing_ones_are_unknown(seen: SeenGroup) -> None:
     orphan = SeenPv(pv_id="x", path="/dev/aa", size_bytes=1)
-    partial = seen.replace(pvs={"pv1": seen.pvs["pv1"]})
+    partial = seen_group(seen.vg, {"pv1": seen.pvs["pv1"]}, seen.active_ids)
     assert [pv_name(row) for row in pv_rows([partial], [orphan])] == ["/dev/aa", "/dev/b", "[unknown]"]
     assert seen.used == {"pv0": 3, "pv1": 5}
 

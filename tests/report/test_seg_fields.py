@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cryptlv.model.vg import PvArea
 from cryptlv.report.fields import FIELDS
-from cryptlv.report.rows import Row, lv_rows, segment_rows
+from cryptlv.report.rows import Row, lv_rows, seen_group, segment_rows
 from cryptlv.segments.crypt import CryptSegment
 
 if TYPE_CHECKING:
@@ -44,6 +44,6 @@ def test_an_imported_volume_uses_one_extent_more_and_shows_its_offset(seen: Seen
 
 
 def test_extents_of_a_missing_device_are_those_of_an_unknown_one(seen: SeenGroup) -> None:
-    partial = seen.replace(pvs={"pv1": seen.pvs["pv1"]})
+    partial = seen_group(seen.vg, {"pv1": seen.pvs["pv1"]}, seen.active_ids)
     rows = segment_rows(lv_rows([partial], hidden=False))
     assert [FIELDS["devices"].value(row) for row in rows] == ["/dev/b(1)", "[unknown](1)", "/dev/b(0)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -20,6 +21,8 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit status: 0 done, 3 usage, 5 failed, 130 interrupted."""
+    if argv is None:
+        gc.disable()  # the process is this one command: short, and without cycles to speak of
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _run(words)

@@ -8,7 +8,7 @@ from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import UsageError
 from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
-from cryptlv.report.fields import choose_fields, needs_segments, usable_fields
+from cryptlv.report.fields import choose_fields, needs_segments, sort_rows, usable_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
 from cryptlv.report.rows import segment_rows
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _UNITS = "hHrRbBsSkKmMgGtTpPeE"
 _OPTIONS = (
     Option(long="options", short="o", takes="[+|-]FIELD[,FIELD...]", help="Columns to show; help lists them."),
+    Option(long="sort", short="O", takes="[+|-]FIELD[,[+|-]FIELD...]", help="Order of the lines; - is descending."),
     Option(long="noheadings", help="No line of headings."),
     Option(long="separator", takes="TEXT", help="Between columns, which are not aligned then."),
     Option(long="units", takes="UNIT", help="h|r|b|s|k|m|g|t|p|e; capitals count by 1000."),
@@ -55,6 +56,8 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
     if needs_segments(fields):
         rows = segment_rows(rows)
         kind = "seg"
+    if arguments.has("sort"):
+        rows = sort_rows(kind, rows, arguments.all("sort")[-1])  # the last one counts, as with stock
     sys.stdout.write(render_json(kind, fields, rows, options) if json else render_text(fields, rows, options))
     return 0
 

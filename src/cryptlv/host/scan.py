@@ -140,10 +140,14 @@ def read_area(
     return area.replace(text=text, vg=vg)
 
 
-def scan(devices: Iterable[Device]) -> World:
-    """Read every device once. A device that fails is warned about and left out."""
+def scan(devices: Iterable[Device], parsed: dict[bytes, VolumeGroup] | None = None) -> World:
+    """Read every device once. A device that fails is warned about and left out.
+
+    `parsed` remembers texts from scan to scan: what is read again under a lock is mostly what was read before.
+    """
     warnings: list[str] = []
-    parsed: dict[bytes, VolumeGroup] = {}
+    if parsed is None:
+        parsed = {}
     pvs: list[FoundPv] = []
     for device in devices:
         try:

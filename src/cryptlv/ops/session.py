@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptlv.host.locks import LockDirectory
     from cryptlv.host.scan import Group, World
     from cryptlv.host.system import Directories
+    from cryptlv.model.vg import VolumeGroup
 
     OpenDevice = Callable[[str, bool], Device]
     Warn = Callable[[str], None]
@@ -57,6 +58,7 @@ class Session:
         self.inform = inform
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
+        self._parsed: dict[bytes, VolumeGroup] = {}
         self._opened: dict[str, tuple[bool, Device]] = {}
 
     def device(self, path: str, *, writable: bool = False) -> Device:
@@ -106,7 +108,7 @@ class Session:
     def world(self, also: Iterable[str] = (), *, silent: bool = False) -> World:
         """Scan the devices, and those of `also`; says each warning unless `silent`."""
         warn = _ignore if silent else self.warn
-        found = scan(self._present([*self.device_paths(), *also], warn))
+        found = scan(self._present([*self.device_paths(), *also], warn), self._parsed)
         for warning in found.warnings:
             warn(warning)
         return found

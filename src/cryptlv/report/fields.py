@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryptlv.errors import UsageError
 from cryptlv.report.lv_fields import LV_FIELDS
 from cryptlv.report.pv_fields import PV_FIELDS
+from cryptlv.report.rows import in_metadata_order
 from cryptlv.report.seg_fields import SEG_FIELDS
 from cryptlv.report.vg_fields import VG_FIELDS
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cryptlv.report.field import Field
+    from cryptlv.report.rows import Row
 
 FIELDS: dict[str, Field] = {field.name: field for field in (*LV_FIELDS, *VG_FIELDS, *PV_FIELDS, *SEG_FIELDS)}
 
@@ -82,3 +84,27 @@ def choose_fields(kind: str, options: Iterable[str]) -> tuple[Field, ...]:
     if not chosen:
         raise UsageError("no field is left to show")
     return tuple(chosen.values())
+
+
+def sort_rows(kind: str, rows: Sequence[Row], option: str) -> list[Row]:
+    """Rows by the fields of -O, ascending, or descending where a field has a `-` before it.
+
+    Where they are equal, volumes come as they stand in the metadata, as with stock. Raises UsageError for an unknown
+    field.
+    """
+    ordered = in_metadata_order(rows)
+    words = [word for word in option.split(",") if word]
+    for word in reversed(words):
+        for field in reversed(_find(kind, word.lstrip("+-"))):
+            ordered.sort(key=lambda row, field=field: _sort_key(field, row), reverse=word.startswith("-"))  # type: ignore[misc]
+    return ordered
+
+
+def _sort_key(field: Field, row: Row) -> tuple[int, str]:
+    """Numbers by their size, words by their bytes; what has no value comes first."""
+    if field.name == "lv_name":
+        return -1, row.lv.name if row.lv is not None else ""
+    value = field.value(row)
+    if isinstance(value, int):
+        return value, ""
+    return -1, value or ""

@@ -36,8 +36,7 @@ def _lv(value: Callable[[LogicalVolume], Value]) -> Callable[[Row], Value]:
 
 def shown_name(group: SeenGroup, name: str) -> str:
     """A volume's name, in brackets when it is hidden."""
-    lv = group.vg.find_lv(name) if name else None
-    return f"[{printable(name)}]" if lv is not None and not lv.is_visible else printable(name)
+    return f"[{printable(name)}]" if name in group.hidden else printable(name)
 
 
 def _related(value: Callable[[Row], str]) -> Callable[[Row], Value]:
@@ -110,9 +109,9 @@ def _zeroes(row: Row) -> bool:
 
 
 def _is_partial(row: Row) -> bool:
-    if row.lv is None or row.group is None:
+    if row.lv is None or row.group is None or not row.group.missing:
         return False
-    missing = {pv.id for pv in row.group.vg.pvs if pv.is_missing or pv.id not in row.group.pvs}
+    missing = row.group.missing
     return any(pv_id in missing for segment in row.lv.segments for pv_id, _, _ in segment.footprint())
 
 

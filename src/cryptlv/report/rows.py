@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cryptlv.model.vg import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
 
 UNKNOWN_DEVICE = "[unknown]"
+_UNRELATED = Relation()
 
 
 class SeenArea(Record):
@@ -38,25 +39,23 @@ class SeenGroup(Record):
     """A volume group, and what is known of it besides its metadata.
 
     `pvs` has the physical volumes that were found, by their ids; `active_ids` the ids of the volumes that are active;
-    `used` the extents in use on each physical volume and `relations` what volumes are to each other, found once for
-    all rows.
+    `used` the extents in use on each physical volume, `missing` the ids of those that are missing or were when the
+    metadata was written, `hidden` the names of hidden volumes and `relations` what volumes are to each other, all
+    found once for all rows.
     """
 
     vg: VolumeGroup
     pvs: Mapping[str, SeenPv]
     active_ids: frozenset[str]
     used: Mapping[str, int]
+    missing: frozenset[str]
+    hidden: frozenset[str]
     relations: Mapping[str, Relation]
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
         seen = self.pvs.get(pv_id)
         return seen.path if seen is not None else UNKNOWN_DEVICE
-
-    @property
-    def missing_count(self) -> int:
-        """Physical volumes that are missing, or were when the metadata was written."""
-        return sum(pv.is_missing or pv.id not in self.pvs for pv in self.vg.pvs)
 
 
 class Row(Record):
@@ -72,14 +71,18 @@ class Row(Record):
     def relation(self) -> Relation:
         """What its volume is to others."""
         if self.group is None or self.lv is None:
-            return Relation()
-        return self.group.relations.get(self.lv.name, Relation())
+            return _UNRELATED
+        return self.group.relations.get(self.lv.name, _UNRELATED)
 
 
 def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset[str]) -> SeenGroup:
     """A group with its extents counted and its volumes related."""
     used = {pv_id: sum(length for _, length in places) for pv_id, places in used_extents(vg).items()}
-    return SeenGroup(vg=vg, pvs=pvs, active_ids=active_ids, used=used, relations=relate(vg))
+    hidden = frozenset(lv.name for lv in vg.lvs if not lv.is_visible)
+    missing = frozenset(pv.id for pv in vg.pvs if pv.is_missing or pv.id not in pvs)
+    return SeenGroup(
+        vg=vg, pvs=pvs, active_ids=active_ids, used=used, missing=missing, hidden=hidden, relations=relate(vg)
+    )
 
 
 def pv_rows(groups: Sequence[SeenGroup], orphans: Sequence[SeenPv]) -> list[Row]:
@@ -108,3 +111,15 @@ def lv_rows(groups: Sequence[SeenGroup], *, hidden: bool) -> list[Row]:
 def segment_rows(rows: Sequence[Row]) -> list[Row]:
     """A row for each segment of the logical volumes of `rows`."""
     return [row.replace(segment=segment) for row in rows if row.lv for segment in row.lv.segments]
+
+
+def in_metadata_order(rows: Sequence[Row]) -> list[Row]:
+    """Rows of volumes and segments by volume group, and in it as its metadata have them; others as they are."""
+    groups = {row.group.vg.name: row.group.vg for row in rows if row.group is not None}
+    places = {(name, lv.id): place for name, vg in groups.items() for place, lv in enumerate(vg.lvs)}
+
+    def key(row: Row) -> tuple[str, int]:
+        name = row.group.vg.name if row.group is not None else ""
+        return name, places.get((name, row.lv.id), -1) if row.lv is not None else -1
+
+    return sorted(rows, key=key) if any(row.lv is not None for row in rows) else list(rows)

@@ -26,7 +26,7 @@ def _attr(group: SeenGroup) -> str:
             "w" if vg.is_writable else "r",
             "z" if "RESIZEABLE" in vg.status else "-",
             "x" if "EXPORTED" in vg.status else "-",
-            "p" if group.missing_count else "-",
+            "p" if group.missing else "-",
             POLICY_LETTERS.get(vg.allocation_policy or "normal", "-"),
             "s" if vg.lock_type not in ("", "none") else "c" if "CLUSTERED" in vg.status else "-",
         )
@@ -74,7 +74,7 @@ VG_FIELDS = (
         lambda group: flag("enabled", on="NOAUTOACTIVATE" not in group.vg.flags), "Whether it may autoactivate.",
     ),
     _field(
-        "vg_partial", "Partial", TEXT, lambda group: flag("partial", on=group.missing_count > 0),
+        "vg_partial", "Partial", TEXT, lambda group: flag("partial", on=bool(group.missing)),
         "Whether a physical volume is missing.",
     ),
     _field(
@@ -98,7 +98,7 @@ VG_FIELDS = (
     _field("max_lv", "MaxLV", NUMBER, lambda group: group.vg.max_lv, "Most volumes allowed, 0 for any number."),
     _field("max_pv", "MaxPV", NUMBER, lambda group: group.vg.max_pv, "Most PVs allowed, 0 for any number."),
     _field("pv_count", "#PV", NUMBER, lambda group: len(group.vg.pvs), "Number of PVs."),
-    _field("vg_missing_pv_count", "#PV Missing", NUMBER, lambda group: group.missing_count, "Number of missing PVs."),
+    _field("vg_missing_pv_count", "#PV Missing", NUMBER, lambda group: len(group.missing), "Number of missing PVs."),
     _field(
         "lv_count", "#LV", NUMBER, lambda group: sum(lv.is_visible for lv in group.vg.lvs), "Number of visible LVs.",
     ),

@@ -108,7 +108,7 @@ def test_every_common_field_is_the_same(machine: Machine, stock: StockLvm, layou
         assert ours == theirs, kind
 
 
-def test_lines_are_sorted_as_stock_sorts_them(machine: Machine, stock: StockLvm) -> None:
+def test_lines_and_their_order_are_stocks(machine: Machine, stock: StockLvm) -> None:
     nodes = [stock.attach(machine.image(f"{number}.img", 40)) for number in range(3)]
     stock.run("vgcreate", "vg", *nodes)
     for name, size in (("b", 3), ("a", 1), ("D", 1), ("c", 12)):
@@ -121,6 +121,10 @@ def test_lines_are_sorted_as_stock_sorts_them(machine: Machine, stock: StockLvm)
         ("pvs", "-O", "-pv_free"),
         ("pvs", "-O", "+pv_used,-pv_name"),
         ("vgs", "-O", "vg_uuid"),
+        ("lvs", "-o", "+devices"),
+        ("lvs", "-o", "+devices,seg_size", "--reportformat", "json"),
+        ("lvs", "--segments", "--units", "k"),
+        ("lvs", "-o", "name,vg_free,seg_pe_ranges", "--noheadings", "--separator", ","),
     ):
         ours = machine.run(*words[:1], *devices, *words[1:]).out
         assert ours == stock.run(*words).out.replace("XX", "--"), words

@@ -55,7 +55,6 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
         rows = gather(session, arguments)
     if needs_segments(fields):
         rows = segment_rows(rows)
-        kind = "seg"
     if arguments.has("sort"):
         rows = sort_rows(kind, rows, arguments.all("sort")[-1])  # the last one counts, as with stock
     sys.stdout.write(render_json(kind, fields, rows, options) if json else render_text(fields, rows, options))

@@ -49,9 +49,9 @@ def format_size(size_bytes: int, units: str = "r", *, suffix: bool = True) -> st
     a rounded-up one with `>`, as lvm2's display_size does), `b s k m g t p e` fix it, capitals count by 1000.
     """
     letter = units.lower()
-    if not size_bytes:
-        return "0" + (_tail(units) if suffix else "")
     tail = _tail(units) if suffix else ""
+    if not size_bytes:
+        return f"0{tail}"
     if letter in "hr":
         base = 1000 if units in "HR" else 1024
         return _format_human(size_bytes, base, mark=letter == "r", upper=units in "HR", suffix=suffix)

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -63,6 +64,14 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
+
+    def say_all(self, data: bytes) -> None:
+        """Send what there is, say that no more comes, and hear the server out, which may hang up at any moment."""
+        with suppress(ConnectionError):
+            self.send(data)
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.socket.recv(65536):
+                pass
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -665,13 +674,7 @@ def test_no_handshake_makes_the_server_stop_serving(
     def run_one(noise: bytes) -> None:
         with Client(server.path, flags=None) as client:
             client.take(18)
-            try:
-                client.send(begin + noise)
-                client.socket.shutdown(socket.SHUT_WR)
-                while client.socket.recv(65536):
-                    pass
-            except ConnectionError:
-                pass
+            client.say_all(begin + noise)
 
     run_one()
     assert wait_until(lambda: server.users == 0)
@@ -693,13 +696,7 @@ def test_no_option_makes_the_server_stop_serving(
     def run_one(said: list[tuple[int, bytes]], noise: bytes) -> None:
         data = b"".join(b"IHAVEOPT" + struct.pack(">II", kind, len(text)) + text for kind, text in said)
         with Client(server.path) as client:
-            try:
-                client.send(data + noise)
-                client.socket.shutdown(socket.SHUT_WR)
-                while client.socket.recv(65536):
-                    pass
-            except ConnectionError:
-                pass
+            client.say_all(data + noise)
 
     run_one()
     assert wait_until(lambda: server.users == 0)

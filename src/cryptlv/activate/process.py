@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from cryptlv.model.mapping import Target
     from cryptlv.secret import VolumeKey
 
-BACKENDS = ("auto", "fuse", "nbd")
 _STOP_SECONDS = 120
 _START_SECONDS = 60
 _TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedTarget, "crypt": CryptTarget}

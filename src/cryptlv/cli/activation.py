@@ -35,6 +35,11 @@ _STATES = {
 }
 
 
+def key_file_of(arguments: Arguments) -> str | None:
+    """The value of --keyfile, None when the user is to be asked."""
+    return arguments.text("keyfile") if arguments.has("keyfile") else None
+
+
 def wanted_state(arguments: Arguments) -> bool:
     """Whether -a says active; raises UsageError without -a or for another value."""
     word = arguments.text("activate").lower()
@@ -64,9 +69,8 @@ def set_active(
         for name in ended:
             terminal.detail(f'Logical volume "{vg_name}/{name}" is no longer active.')
     else:
-        key_file = arguments.text("keyfile") if arguments.has("keyfile") else None
         backend = arguments.choice("backend", _BACKENDS, "auto")
-        with credential_source(key_file, session.warn) as credentials:
+        with credential_source(key_file_of(arguments), session.warn) as credentials:
             done, failed = activation.activate(session, vg_name, lv_names, backend, credentials)
         for volume in done:
             if volume.already:
@@ -74,12 +78,9 @@ def set_active(
             if volume.path:
                 terminal.give(volume.path)
     for failure in failed:
-        terminal.error(f"{vg_name}/{failure.name}: {_without_name(str(failure.error), vg_name, failure.name)}")
+        name = f"{vg_name}/{failure.name}: "
+        terminal.error(name + str(failure.error).removeprefix(name))
     if not lv_names:
         count = activation.count_active(session, vg_name)
         terminal.say(f'{count} logical volume(s) in volume group "{vg_name}" now active')
     return EXIT_FAILED if failed else 0
-
-
-def _without_name(message: str, vg_name: str, lv_name: str) -> str:
-    return message.removeprefix(f"{vg_name}/{lv_name}: ")

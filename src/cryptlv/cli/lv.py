@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptlv.cli.activation import ACTIVATION_OPTIONS, set_active, wanted_state
 from cryptlv.cli.options import Command
-from cryptlv.cli.terminal import Terminal, open_command, split_lv
+from cryptlv.cli.terminal import Terminal, open_command, split_target
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
 from cryptlv.ops import lv
 
@@ -20,9 +20,8 @@ def _lvremove(arguments: Arguments) -> int:
     status = 0
     with open_command(arguments, terminal) as session:
         for word in arguments.words:
-            trimmed = word.removeprefix("/dev/")
-            targets = [split_lv(word)] if "/" in trimmed else [(trimmed, name) for name in lv.names(session, trimmed)]
-            for vg_name, lv_name in targets:
+            vg_name, named = split_target(word)
+            for lv_name in [named] if named else lv.names(session, vg_name):
                 try:
                     if lv.would_lose_key(session, vg_name, lv_name):
                         terminal.confirm(
@@ -55,8 +54,7 @@ def _lvchange(arguments: Arguments) -> int:
         raise UsageError("lvchange: name the volumes, VG/LV, or a volume group for all of them")
     wanted: dict[str, list[str]] = {}
     for word in arguments.words:
-        trimmed = word.removeprefix("/dev/")
-        vg_name, lv_name = split_lv(word) if "/" in trimmed else (trimmed, "")
+        vg_name, lv_name = split_target(word)
         wanted.setdefault(vg_name, []).append(lv_name)
     terminal = Terminal(arguments)
     status = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import KEYFILE
+from cryptlv.cli.activation import KEYFILE, key_file_of
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command, split_lv
 from cryptlv.errors import UsageError
@@ -75,7 +75,7 @@ def _lvcreate(arguments: Arguments) -> int:
 
     vg_name, name, paths = _names(arguments)
     request = _request(arguments, name, paths)
-    key_file = arguments.text("keyfile") if arguments.has("keyfile") else None
+    key_file = key_file_of(arguments)
     terminal = Terminal(arguments)
     with open_command(arguments, terminal) as session, credential_source(key_file, session.warn) as credentials:
         made = lv.create(session, vg_name, request, credentials)

@@ -89,6 +89,12 @@ def no_words(arguments: Arguments) -> None:
         raise UsageError(f"{arguments.command.name}: {arguments.words[0]!r} is not expected")
 
 
+def split_target(word: str) -> tuple[str, str]:
+    """`VG/LV` as its two names, `VG` as its name and ""; raises UsageError."""
+    trimmed = word.removeprefix("/dev/")
+    return split_lv(word) if "/" in trimmed else (trimmed, "")
+
+
 def split_lv(word: str) -> tuple[str, str]:
     """`VG/LV`, also as a path under /dev, as its two names; raises UsageError."""
     trimmed = word.removeprefix("/dev/")

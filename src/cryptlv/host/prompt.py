@@ -28,7 +28,7 @@ _STDIN = 0
 
 
 class CredentialSource:
-    """See `cryptlv.ops.credentials.Credentials`. `key_file` is a path, "-" for standard input, "" to ask."""
+    """See `cryptlv.ops.credentials.Credentials`. `key_file` is a path, "-" for standard input, None to ask."""
 
     def __init__(self, key_file: str | None, warn: Callable[[str], None]) -> None:
         self._key_file = key_file

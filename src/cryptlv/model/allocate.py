@@ -75,6 +75,7 @@ def allocate(
         if run is not None and missing > 0:
             chosen.append(pool.take(run, length_le))
             missing = 0
+            break
     while missing > 0 and not contiguous and any(pool.runs for pool in pools):
         run = _next(pools, missing, [part.area.pv_id for part in chosen])
         missing -= run.length_pe

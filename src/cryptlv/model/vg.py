@@ -226,6 +226,11 @@ class VolumeGroup(Record):
         return "WRITE" in self.status or "WRITE_LOCKED" in self.flags
 
     @property
+    def is_exported(self) -> bool:
+        """Whether its volumes are nobody's to see or change until it is imported."""
+        return "EXPORTED" in self.status
+
+    @property
     def is_partial(self) -> bool:
         """Whether a physical volume is missing."""
         return any(pv.is_missing for pv in self.pvs)

@@ -7,6 +7,7 @@ from cryptlv.errors import CryptlvError, InUseError, RefusedError, WrongCredenti
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import printable
 from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+from cryptlv.ops.session import check_usable
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from cryptlv.host.scan import Group
     from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreAttributes
     from cryptlv.model.mapping import VolumeMapping
     from cryptlv.model.vg import LogicalVolume
@@ -163,7 +163,7 @@ def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
     group = session.world().group(vg_name)
     vg = group.vg
     lv = vg.lv(lv_name)
-    _refuse_unusable(group)
+    check_usable(group)
     info = find_server(session.directories.run_dir, lv.id)
     if info is not None:
         return Active(name=lv_name, path=info.path, already=True)
@@ -179,16 +179,6 @@ def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
         views.append((name, KeystoreView(attributes=attributes_of(keystore_segment(vg, name)), image=image)))
     paths = tuple((pv_id, group.pv_paths[pv_id]) for pv_id in sorted(mapping.pv_ids))
     return Prepared(mapping=mapping, device_paths=paths, keystores=tuple(views))
-
-
-def _refuse_unusable(group: Group) -> None:
-    vg = group.vg
-    if "EXPORTED" in vg.status:
-        raise RefusedError(f"volume group {vg.name!r} is exported; import it first")
-    if vg.system_id:
-        raise RefusedError(f"cannot access volume group {vg.name!r} with system ID {printable(vg.system_id)}")
-    if vg.lock_type and vg.lock_type != "none":
-        raise RefusedError(f"volume group {vg.name!r} has lock type {printable(vg.lock_type)}: it needs lvmlockd")
 
 
 def _unlock(prepared: Prepared, keys: KeyRing) -> dict[str, tuple[CipherParameters, VolumeKey]]:

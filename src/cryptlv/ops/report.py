@@ -92,11 +92,6 @@ def report_vgs(session: Session, names: tuple[str, ...] = ()) -> list[Row]:
     return vg_rows(_named(_groups(session, _world(session)), names))
 
 
-def is_exported(group: SeenGroup) -> bool:
-    """Whether its volumes are nobody's to see until it is imported."""
-    return "EXPORTED" in group.vg.status
-
-
 def _named(groups: tuple[SeenGroup, ...], names: tuple[str, ...]) -> tuple[SeenGroup, ...]:
     by_name = {group.vg.name: group for group in groups}
     for name in names:
@@ -109,11 +104,11 @@ def report_lvs(session: Session, names: tuple[str, ...] = (), *, hidden: bool = 
     """A row for each logical volume, or for those named (`VG`, `VG/LV`); raises NotFoundError."""
     groups = _groups(session, _world(session))
     if not names:
-        return lv_rows([group for group in groups if not is_exported(group)], hidden=hidden)
+        return lv_rows([group for group in groups if not group.vg.is_exported], hidden=hidden)
     pairs = [name.removeprefix("/dev/").partition("/")[::2] for name in names]
     chosen = _named(groups, tuple(vg_name for vg_name, _ in pairs))
     for group in chosen:
-        if is_exported(group):
+        if group.vg.is_exported:
             raise RefusedError(f"volume group {printable(group.vg.name)} is exported")
     for vg_name, lv_name in pairs:
         if lv_name:

@@ -150,20 +150,26 @@ class Session:
         return group
 
 
-def check_changeable(group: Group) -> None:
-    """Raise RefusedError when a volume group must not be changed from here."""
+def check_usable(group: Group) -> None:
+    """Raise RefusedError when a volume group is not this host's to activate or change."""
     vg = group.vg
     name = printable(vg.name)
-    if "EXPORTED" in vg.status:
+    if vg.is_exported:
         raise RefusedError(f"volume group {name!r} is exported; import it first")
     if vg.lock_type and vg.lock_type != "none":
         raise RefusedError(f"volume group {name!r} has lock type {printable(vg.lock_type)}: it needs lvmlockd")
     if vg.system_id:
         raise RefusedError(f"cannot access volume group {name!r} with system ID {printable(vg.system_id)}")
+
+
+def check_changeable(group: Group) -> None:
+    """Raise RefusedError when a volume group must not be changed from here."""
+    check_usable(group)
+    vg = group.vg
+    name = printable(vg.name)
     if not vg.is_writable:
         raise RefusedError(f"volume group {name!r} is read-only")
-    missing = group.missing_pv_ids
-    if missing or vg.is_partial:
+    if group.missing_pv_ids or vg.is_partial:
         raise RefusedError(f"cannot change volume group {name!r} while physical volumes are missing")
 
 

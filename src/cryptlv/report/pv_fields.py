@@ -45,7 +45,7 @@ def _attr(row: Row) -> Value:
     if row.pv is None:
         return "u--" if row.seen and row.seen.used_by_unknown else "---"
     first = "a" if "ALLOCATABLE" in row.pv.status else "u"
-    exported = row.group is not None and "EXPORTED" in row.group.vg.status
+    exported = row.group is not None and row.group.vg.is_exported
     return first + ("x" if exported else "-") + ("m" if _is_missing(row) else "-")
 
 
@@ -58,7 +58,7 @@ def _areas(row: Row) -> tuple[SeenArea, ...]:
 
 
 def _exported(row: Row) -> Value:
-    return flag("exported", on=row.group is not None and "EXPORTED" in row.group.vg.status)
+    return flag("exported", on=row.group is not None and row.group.vg.is_exported)
 
 
 def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], text: str, width: int = 0) -> Field:

@@ -6,10 +6,11 @@ The words are lvm2's (lib/metadata/lv.c, lib/metadata/lv_manip.c:lv_layout_and_r
 from __future__ import annotations
 
 from cryptlv.record import Record
+from cryptlv.segments.opaque import OpaqueSegment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptlv.model.nodes import Value
     from cryptlv.model.vg import LogicalVolume, Segment, VolumeGroup
@@ -35,7 +36,7 @@ class Relation(Record):
 
 def body_of(segment: Segment) -> dict[str, Value]:
     """The items of a segment that is kept but not understood; none of others."""
-    return dict(reversed(getattr(segment, "body", ())))
+    return dict(reversed(segment.body)) if isinstance(segment, OpaqueSegment) else {}
 
 
 def word(value: Value | None) -> str:
@@ -74,10 +75,6 @@ def relate(vg: VolumeGroup) -> Mapping[str, Relation]:
         if relation.origin in found:
             note(relation.origin, children=(*found[relation.origin].children, name))
     return found
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def _note_pool(lv: LogicalVolume, kind: str, body: Mapping[str, Value], note: Callable[..., None]) -> None:

@@ -25,7 +25,7 @@ def _attr(group: SeenGroup) -> str:
         (
             "w" if vg.is_writable else "r",
             "z" if "RESIZEABLE" in vg.status else "-",
-            "x" if "EXPORTED" in vg.status else "-",
+            "x" if vg.is_exported else "-",
             "p" if group.missing else "-",
             POLICY_LETTERS.get(vg.allocation_policy or "normal", "-"),
             "s" if vg.lock_type not in ("", "none") else "c" if "CLUSTERED" in vg.status else "-",
@@ -66,7 +66,7 @@ VG_FIELDS = (
         "Whether it may grow.",
     ),
     _field(
-        "vg_exported", "Exported", TEXT, lambda group: flag("exported", on="EXPORTED" in group.vg.status),
+        "vg_exported", "Exported", TEXT, lambda group: flag("exported", on=group.vg.is_exported),
         "Whether it is exported.",
     ),
     _field(

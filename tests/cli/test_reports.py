@@ -37,3 +37,19 @@ def test_nothing_there_is_nothing_shown(machine: Machine) -> None:
     for command in ("pvs", "vgs", "lvs"):
         result = machine.run(command)
         assert result.out == result.err == ""
+
+
+def test_rows_are_selected(vg0: Machine) -> None:
+    vg0.run("lvcreate", "-l2", "-na", "vg0")
+    vg0.run("lvcreate", "-l1", "-nb", "vg0")
+    assert vg0.run("lvs", "--noheadings", "-o", "name", "-S", "lv_size>4m").lines == ["a"]
+    assert vg0.run("lvs", "--noheadings", "-o", "name", "-S", "seg_start_pe=0").lines == ["a", "b"]
+    assert "&&" in vg0.run("lvs", "-S", "help").out
+    assert vg0.run("lvs", "-S", "lv_size>", expect=3).err.count("\n") == 1
+
+
+def test_json_std_is_json(vg0: Machine) -> None:
+    vg0.run("lvcreate", "-l2", "-na", "vg0")
+    text = vg0.run("lvs", "-o", "+seg_count,lv_tags,data_percent", "--reportformat", "json_std").out
+    (row,) = json.loads(text)["report"][0]["lv"]
+    assert (row["seg_count"], row["lv_tags"], row["data_percent"]) == (1, [], None)

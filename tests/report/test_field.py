@@ -21,4 +21,4 @@ def test_names_headings_and_kinds_are_sound() -> None:
     for name, field in FIELDS.items():
         assert field.name == name
         assert field.heading
-        assert field.kind in ("text", "size", "number")
+        assert field.kind in ("text", "size", "number", "percent", "flag", "list", "time")

@@ -26,7 +26,7 @@ def test_encrypted_volumes_show_their_store_and_its_attributes(seen: SeenGroup) 
     assert values(rows, "crypt_store") == [None, None, "[cryptostore1]"]
     assert values(rows, "crypt_handler") == ["luks1", None, "luks1"]
     assert values(rows, "crypt_cipher") == ["aes-xts-plain64", None, "aes-xts-plain64"]
-    assert values(rows, "crypt_keysize") == ["512", None, "512"]
+    assert values(rows, "crypt_keysize") == [512, None, 512]
     assert values(segment_rows(rows), "segtype") == ["crypt-keystore", "linear", "crypt", "crypt"]
     assert values(rows, "lv_layout") == ["crypt-keystore", "linear", "crypt"]
     assert values(rows, "lv_size") == [4 * MIB, 16 * MIB, 12 * MIB]

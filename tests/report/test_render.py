@@ -41,3 +41,25 @@ def test_json_is_json_with_every_value_a_string(seen: SeenGroup) -> None:
         assert [row["lv_name"] for row in parsed["report"][0]["lv"]] == names
         assert all(isinstance(value, str) for row in parsed["report"][0]["lv"] for value in row.values())
     assert json.loads(render_json("lv", FIELDS, [], ReportOptions())) == {"report": [{"lv": []}]}
+
+
+def test_standard_json_has_numbers_lists_and_null(seen: SeenGroup) -> None:
+    """As libdm-report.c of lvm2 2.03.24 does it; the installed one may not know it yet."""
+    fields = choose_fields(
+        "lv", ("lv_name,lv_size,seg_count,lv_tags,lv_role,lv_skip_activation,data_percent,vg_mda_copies",)
+    )
+    tagged = seen.replace(vg=seen.vg.replace(lvs=(seen.vg.lvs[0].replace(tags=("b", "a")), *seen.vg.lvs[1:])))
+    text = render_json("lv", fields, rows(tagged), ReportOptions(standard_json=True))
+    secret, data = json.loads(text)["report"][0]["lv"][2], json.loads(text)["report"][0]["lv"][1]
+    assert secret == {
+        "lv_name": "secret",
+        "lv_size": "12.00m",
+        "seg_count": 2,
+        "lv_tags": ["a", "b"],
+        "lv_role": ["public"],
+        "lv_skip_activation": 0,
+        "data_percent": None,
+        "vg_mda_copies": "unmanaged",
+    }
+    assert data["lv_skip_activation"] == 1
+    assert data["lv_tags"] == []

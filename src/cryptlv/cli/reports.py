@@ -8,7 +8,7 @@ from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import UsageError
 from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
-from cryptlv.report.fields import choose_fields, needs_segments, sort_rows, usable_fields
+from cryptlv.report.fields import choose_fields, choose_rows, needs_segments, sort_rows, usable_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
 from cryptlv.report.rows import segment_rows
 
@@ -24,11 +24,12 @@ _UNITS = "hHrRbBsSkKmMgGtTpPeE"
 _OPTIONS = (
     Option(long="options", short="o", takes="[+|-]FIELD[,FIELD...]", help="Columns to show; help lists them."),
     Option(long="sort", short="O", takes="[+|-]FIELD[,[+|-]FIELD...]", help="Order of the lines; - is descending."),
+    Option(long="select", short="S", takes="SELECTION", help="Only what a selection matches; help explains it."),
     Option(long="noheadings", help="No line of headings."),
     Option(long="separator", takes="TEXT", help="Between columns, which are not aligned then."),
     Option(long="units", takes="UNIT", help="h|r|b|s|k|m|g|t|p|e; capitals count by 1000."),
     Option(long="nosuffix", help="No unit behind sizes."),
-    Option(long="reportformat", takes="basic|json", help="Text or JSON."),
+    Option(long="reportformat", takes="basic|json|json_std", help="Text, or JSON: json has strings only."),
 )
 
 
@@ -38,9 +39,16 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
         for field in usable_fields(kind):
             sys.stdout.write(f"    {field.name:<18} - {field.help}\n")
         return 0
+    if arguments.text("select") == "help":
+        from cryptlv.report.select import selection_help
+
+        sys.stdout.write(selection_help())
+        return 0
     if kind == "lv" and arguments.has("segments"):
         kind = "seg"
     fields = choose_fields(kind, chosen)
+    selection = choose_rows(kind, arguments.text("select"))
+    form = arguments.choice("reportformat", ("basic", "json", "json_std"), "basic")
     units = arguments.text("units", "r")
     if len(units) != 1 or units not in _UNITS:
         raise UsageError(f"--units {units!r} is not one of h r b s k m g t p e")
@@ -49,15 +57,17 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
         suffix=not arguments.has("nosuffix"),
         headings=not arguments.has("noheadings"),
         separator=arguments.text("separator") if arguments.has("separator") else None,
+        standard_json=form == "json_std",
     )
-    json = arguments.choice("reportformat", ("basic", "json"), "basic") == "json"
     with open_command(arguments, Terminal(arguments)) as session:
         rows = gather(session, arguments)
-    if needs_segments(fields):
+    if needs_segments((*fields, *selection.fields)):
         rows = segment_rows(rows)
+    rows = [row for row in rows if selection.matches(row)]
     if arguments.has("sort"):
         rows = sort_rows(kind, rows, arguments.all("sort")[-1])  # the last one counts, as with stock
-    sys.stdout.write(render_json(kind, fields, rows, options) if json else render_text(fields, rows, options))
+    text = render_text(fields, rows, options) if form == "basic" else render_json(kind, fields, rows, options)
+    sys.stdout.write(text)
     return 0
 
 

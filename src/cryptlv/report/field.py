@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Value: TypeAlias = "str | int | None"
 
-TEXT, SIZE, NUMBER = "text", "size", "number"
+TEXT, SIZE, NUMBER, PERCENT, FLAG, LIST, TIME = "text", "size", "number", "percent", "flag", "list", "time"
 POLICY_LETTERS = {
     "contiguous": "c",
     "cling": "l",
@@ -25,9 +25,11 @@ POLICY_LETTERS = {
 
 
 class Field(Record):
-    """A column, `width` characters at least. A value is text, a size in bytes, or a number; None shows as nothing.
+    """A column, `width` characters at least. None shows as nothing.
 
-    `prefix` is what may be left out of its name (`lvs -o name`).
+    A value is text, a size in bytes (or a word instead), a number or percentage (or a word), the word of a flag when
+    it is set, the items of a list with `joiner` between them, or a time as text. `prefix` is what may be left out of
+    its name (`lvs -o name`).
     """
 
     prefix: str
@@ -37,6 +39,7 @@ class Field(Record):
     value: Callable[[Row], Value]
     help: str
     width: int = 0
+    joiner: str = ","
 
 
 def flag(word: str, *, on: bool) -> str:

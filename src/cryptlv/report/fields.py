@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cryptlv.report.field import Field
     from cryptlv.report.rows import Row
+    from cryptlv.report.select import Selection
 
 FIELDS: dict[str, Field] = {field.name: field for field in (*LV_FIELDS, *VG_FIELDS, *PV_FIELDS, *SEG_FIELDS)}
 
@@ -45,7 +46,7 @@ def usable_fields(kind: str) -> tuple[Field, ...]:
     return _OF_KIND[kind]
 
 
-def needs_segments(fields: Sequence[Field]) -> bool:
+def needs_segments(fields: Iterable[Field]) -> bool:
     """Whether the rows must be segments, as some field is of segments."""
     return any(field.prefix == "seg_" for field in fields)
 
@@ -84,6 +85,19 @@ def choose_fields(kind: str, options: Iterable[str]) -> tuple[Field, ...]:
     if not chosen:
         raise UsageError("no field is left to show")
     return tuple(chosen.values())
+
+
+def choose_rows(kind: str, text: str) -> Selection:
+    """Read the text of -S for a report; raises UsageError."""
+    from cryptlv.report.select import parse_selection
+
+    def find(word: str) -> Field:
+        fields = _find(kind, word)
+        if len(fields) != 1:
+            raise UsageError(f"selection: {word!r} is not one field")
+        return fields[0]
+
+    return parse_selection(text, find)
 
 
 def sort_rows(kind: str, rows: Sequence[Row], option: str) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptlv.names import dm_name, is_keystore_name, printable
-from cryptlv.report.field import NUMBER, POLICY_LETTERS, SIZE, TEXT, Field, flag, listed
+from cryptlv.report.field import FLAG, LIST, NUMBER, PERCENT, POLICY_LETTERS, SIZE, TEXT, TIME, Field, flag, listed
 from cryptlv.report.relations import RAID_DATA, RAID_METADATA, body_of
 from cryptlv.segments.keystore import KeystoreSegment
 from cryptlv.units import SECTOR_SIZE
@@ -211,6 +211,8 @@ def _stores(row: Row) -> list[tuple[str, KeystoreSegment | None]]:
 def _crypt(value: Callable[[KeystoreSegment], Value]) -> Callable[[Row], Value]:
     def of_row(row: Row) -> Value:
         values = [value(segment) for _, segment in _stores(row) if segment is not None]
+        if len(values) == 1 and isinstance(values[0], int):
+            return values[0] or None
         return ",".join(dict.fromkeys(printable(str(item)) for item in values if item)) or None
 
     return of_row
@@ -244,22 +246,22 @@ LV_FIELDS = (
         "Its device-mapper name.", 6,
     ),
     _field("lv_parent", "Parent", TEXT, lambda row: printable(row.relation.parent), "The volume that it is part of."),
-    _field("lv_layout", "Layout", TEXT, _lv(_layout), "How it is made.", 10),
-    _field("lv_role", "Role", TEXT, _role, "What it is for.", 10),
+    _field("lv_layout", "Layout", LIST, _lv(_layout), "How it is made.", 10),
+    _field("lv_role", "Role", LIST, _role, "What it is for.", 10),
     _field(
         "lv_allocation_policy", "AllocPol", TEXT, _lv(lambda lv: lv.allocation_policy or "inherit"),
         "Allocation policy.", 10,
     ),
     _field(
-        "lv_skip_activation", "SkipAct", TEXT,
+        "lv_skip_activation", "SkipAct", FLAG,
         _lv(lambda lv: flag("skip activation", on="ACTIVATION_SKIP" in lv.flags)), "Whether activation skips it.", 15,
     ),
     _field(
-        "lv_autoactivation", "AutoAct", TEXT, _lv(lambda lv: flag("enabled", on="NOAUTOACTIVATE" not in lv.flags)),
+        "lv_autoactivation", "AutoAct", FLAG, _lv(lambda lv: flag("enabled", on="NOAUTOACTIVATE" not in lv.flags)),
         "Whether it may autoactivate.",
     ),
     _field(
-        "lv_active", "Active", TEXT,
+        "lv_active", "Active", FLAG,
         lambda row: flag("active", on=row.lv is not None and row.group is not None
                          and row.lv.id in row.group.active_ids),
         "Whether it is active here.",
@@ -273,24 +275,24 @@ LV_FIELDS = (
     _field("lv_attr", "Attr", TEXT, _attr, "Type, permission, policy, minor, state, open, target, zero, health."),
     _field("seg_count", "#Seg", NUMBER, _lv(lambda lv: len(lv.segments)), "Number of segments."),
     _field("origin", "Origin", TEXT, _related(lambda row: row.relation.origin), "Origin of a snapshot."),
-    _field("lv_ancestors", "Ancestors", TEXT, lambda row: ",".join(map(printable, _chain(row))), "Its origins."),
+    _field("lv_ancestors", "Ancestors", LIST, lambda row: ",".join(map(printable, _chain(row))), "Its origins."),
     _field(
-        "lv_descendants", "Descendants", TEXT, lambda row: ",".join(map(printable, _descendants(row))),
+        "lv_descendants", "Descendants", LIST, lambda row: ",".join(map(printable, _descendants(row))),
         "Volumes that it is the origin of.",
     ),
     _field("mirror_log", "Log", TEXT, _related(lambda row: row.relation.mirror_log), "Log of a mirror."),
     _field("pool_lv", "Pool", TEXT, _related(lambda row: row.relation.pool), "Pool of a thin or cached volume."),
     _field("data_lv", "Data", TEXT, _related(lambda row: row.relation.data), "Data of a pool."),
     _field("metadata_lv", "Meta", TEXT, _related(lambda row: row.relation.metadata), "Metadata of a pool."),
-    _field("data_percent", "Data%", NUMBER, lambda _: None, "How full a snapshot or pool is.", 6),
-    _field("metadata_percent", "Meta%", NUMBER, lambda _: None, "How full a pool's metadata is.", 6),
+    _field("data_percent", "Data%", PERCENT, lambda _: None, "How full a snapshot or pool is.", 6),
+    _field("metadata_percent", "Meta%", PERCENT, lambda _: None, "How full a pool's metadata is.", 6),
     _field("move_pv", "Move", TEXT, lambda _: None, "Source of a pvmove."),
-    _field("copy_percent", "Cpy%Sync", NUMBER, lambda _: None, "How far a copy has come."),
+    _field("copy_percent", "Cpy%Sync", PERCENT, lambda _: None, "How far a copy has come."),
     _field("convert_lv", "Convert", TEXT, lambda _: None, "What a volume becomes."),
-    _field("lv_tags", "LV Tags", TEXT, _lv(lambda lv: listed(map(printable, lv.tags))), "Tags."),
+    _field("lv_tags", "LV Tags", LIST, _lv(lambda lv: listed(map(printable, lv.tags))), "Tags."),
     _field("lv_profile", "LProfile", TEXT, _lv(lambda lv: printable(lv.profile)), "Configuration profile."),
-    _field("lv_lockargs", "Lock Args", TEXT, _lv(lambda lv: printable(lv.lock_args)), "Lock arguments."),
-    _field("lv_time", "CTime", TEXT, _lv(_time), "When it was made.", 26),
+    _field("lv_lockargs", "LLockArgs", TEXT, _lv(lambda lv: printable(lv.lock_args)), "Lock arguments."),
+    _field("lv_time", "CTime", TIME, _lv(_time), "When it was made.", 26),
     _field("lv_host", "Host", TEXT, _lv(lambda lv: printable(lv.creation_host)), "Where it was made.", 10),
     _field("crypt_store", "CStore", TEXT, _crypt_store, "Keystore of an encrypted volume."),
     _field("crypt_handler", "CHandler", TEXT, _crypt(lambda part: part.handler), "Key handler."),

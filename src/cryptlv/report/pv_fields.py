@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.names import printable
-from cryptlv.report.field import NUMBER, SIZE, TEXT, Field, flag, listed
+from cryptlv.report.field import FLAG, LIST, NUMBER, SIZE, TEXT, Field, flag, listed
 from cryptlv.report.rows import pv_name
 from cryptlv.units import SECTOR_SIZE
 
@@ -92,15 +92,15 @@ PV_FIELDS = (
     _field("pv_used", "Used", SIZE, _used, "Allocated space."),
     _field("pv_attr", "Attr", TEXT, _attr, "Allocatable or used, exported, missing."),
     _field(
-        "pv_allocatable", "Allocatable", TEXT,
+        "pv_allocatable", "Allocatable", FLAG,
         _in_metadata(lambda pv: flag("allocatable", on="ALLOCATABLE" in pv.status), ""), "Whether it may be used.",
     ),
-    _field("pv_exported", "Exported", TEXT, _exported, "Whether its volume group is exported."),
-    _field("pv_missing", "Missing", TEXT, lambda row: flag("missing", on=_is_missing(row)), "Whether it is missing."),
+    _field("pv_exported", "Exported", FLAG, _exported, "Whether its volume group is exported.", 10),
+    _field("pv_missing", "Missing", FLAG, lambda row: flag("missing", on=_is_missing(row)), "If it is gone.", 10),
     _field("pv_pe_count", "PE", NUMBER, _in_metadata(lambda pv: pv.pe_count), "Number of extents.", 3),
     _field("pv_pe_alloc_count", "Alloc", NUMBER, used_pe, "Number of extents in use."),
     _field(
-        "pv_tags", "PV Tags", TEXT, _in_metadata(lambda pv: listed(map(printable, pv.tags)), ""), "Tags.",
+        "pv_tags", "PV Tags", LIST, _in_metadata(lambda pv: listed(map(printable, pv.tags)), ""), "Tags.",
     ),
     _field("pv_mda_count", "#PMda", NUMBER, lambda row: len(_areas(row)), "Number of metadata areas."),
     _field(
@@ -116,7 +116,7 @@ PV_FIELDS = (
         "Size of the bootloader area.",
     ),
     _field(
-        "pv_in_use", "PInUse", TEXT,
+        "pv_in_use", "PInUse", FLAG,
         lambda row: flag("used", on=row.pv is not None or (row.seen is not None and row.seen.used_by_unknown)),
         "Whether a volume group uses it.",
     ),

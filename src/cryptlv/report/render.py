@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.record import Record
-from cryptlv.report.field import SIZE, TEXT
+from cryptlv.report.field import FLAG, LIST, NUMBER, PERCENT, SIZE, TEXT, TIME
 from cryptlv.units import format_size
 
 TYPE_CHECKING = False
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 class ReportOptions(Record):
-    """`units` as --units takes them; `separator` is None for aligned columns."""
+    """`units` as --units takes them; `separator` is None for aligned columns; `standard_json` is json_std."""
 
     units: str = "r"
     suffix: bool = True
     headings: bool = True
     separator: str | None = None
+    standard_json: bool = False
 
 
 def _shown(field: Field, value: Value, options: ReportOptions) -> str:
@@ -52,7 +53,7 @@ def render_text(fields: Sequence[Field], rows: Sequence[Row], options: ReportOpt
 
 
 def _padded(field: Field, text: str, width: int) -> str:
-    return text.ljust(width) if field.kind == TEXT else text.rjust(width)
+    return text.ljust(width) if field.kind in (TEXT, LIST, TIME) else text.rjust(width)
 
 
 def _quoted(text: str) -> str:
@@ -60,14 +61,31 @@ def _quoted(text: str) -> str:
 
 
 def render_json(kind: str, fields: Sequence[Field], rows: Sequence[Row], options: ReportOptions) -> str:
-    """lvm2's `--reportformat json`: every value is a string."""
+    """lvm2's `--reportformat json`, where every value is a string, or json_std, where numbers and lists are not."""
+    member = _standard if options.standard_json else _string
     objects = []
     for row in rows:
-        pairs = (f"{_quoted(field.name)}:{_quoted(_shown(field, field.value(row), options))}" for field in fields)
+        pairs = (f"{_quoted(field.name)}:{member(field, field.value(row), options)}" for field in fields)
         objects.append("                  {" + ", ".join(pairs) + "}")
     lines = ["  {", '      "report": [', "          {", f'              "{kind}": [', *_commas(objects)]
     lines += ["              ]", "          }", "      ]", "  }"]
     return "\n".join(lines) + "\n"
+
+
+def _string(field: Field, value: Value, options: ReportOptions) -> str:
+    return _quoted(_shown(field, value, options))
+
+
+def _standard(field: Field, value: Value, options: ReportOptions) -> str:
+    """A number, null for one that there is none of, 1 or 0 for a flag, an array for a list, a string for all else."""
+    if field.kind == FLAG:
+        return "1" if value else "0"
+    if field.kind in (NUMBER, PERCENT):
+        return str(value) if isinstance(value, int) else "null" if value in (None, "") else _quoted(str(value))
+    if field.kind == LIST:
+        items = str(value).split(field.joiner) if value else ()
+        return "[" + ",".join(map(_quoted, items)) + "]"
+    return _string(field, value, options)
 
 
 def _commas(objects: Sequence[str]) -> list[str]:

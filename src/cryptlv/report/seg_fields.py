@@ -6,7 +6,7 @@ from cryptlv.model.nodes import PvWord
 from cryptlv.model.vg import PvArea
 from cryptlv.names import printable
 from cryptlv.record import Record
-from cryptlv.report.field import NUMBER, SIZE, TEXT, Field, listed
+from cryptlv.report.field import LIST, NUMBER, SIZE, TEXT, Field, listed
 from cryptlv.report.lv_fields import shown_name
 from cryptlv.report.relations import body_of, names_in, word
 from cryptlv.segments.crypt import CryptSegment
@@ -141,8 +141,9 @@ def _extent_bytes(row: Row) -> int:
     return row.group.vg.extent_size_bytes if row.group is not None else 0
 
 
-def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], text: str, width: int = 0) -> Field:
-    return Field(prefix="seg_", name=name, heading=heading, kind=kind, value=value, help=text, width=width)
+def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], text: str) -> Field:
+    joiner = " " if name == "seg_pe_ranges" else ","
+    return Field(prefix="seg_", name=name, heading=heading, kind=kind, value=value, help=text, joiner=joiner)
 
 
 SEG_FIELDS = (
@@ -165,22 +166,23 @@ SEG_FIELDS = (
         lambda row: row.segment.length_le * _extent_bytes(row) if row.segment else None, "Size.",
     ),
     _field("seg_size_pe", "SSize", NUMBER, _seg(lambda part: part.length_le), "Size in extents."),
-    _field("seg_tags", "Seg Tags", TEXT, _seg(lambda part: listed(map(printable, part.tags))), "Tags."),
+    _field("seg_tags", "Seg Tags", LIST, _seg(lambda part: listed(map(printable, part.tags))), "Tags."),
     _field(
-        "seg_pe_ranges", "PE Ranges", TEXT, lambda row: " ".join(_ranges(row, _places(row), bracketed=False)),
+        "seg_pe_ranges", "PE Ranges", LIST, lambda row: " ".join(_ranges(row, _places(row), bracketed=False)),
         "Extents that it lies on.",
     ),
     _field(
-        "seg_le_ranges", "LE Ranges", TEXT, lambda row: ",".join(_ranges(row, _places(row), bracketed=True)),
+        "seg_le_ranges", "LE Ranges", LIST, lambda row: ",".join(_ranges(row, _places(row), bracketed=True)),
         "Extents that it lies on, hidden volumes in brackets.",
     ),
     _field(
-        "seg_metadata_le_ranges", "Metadata LE Ranges", TEXT,
+        "seg_metadata_le_ranges", "Metadata LE Ranges", LIST,
         lambda row: ",".join(_ranges(row, _metadata_places(row), bracketed=True)), "Extents of its metadata.",
     ),
-    _field("devices", "Devices", TEXT, lambda row: _devices(row, _places(row)), "What it lies on, and from where."),
+    _field("devices", "Devices", LIST, lambda row: _devices(row, _places(row)), "What it lies on, and from where."),
     _field(
-        "metadata_devices", "MDevs", TEXT, lambda row: _devices(row, _metadata_places(row)), "Where its metadata lie."
+        "metadata_devices", "Metadata Devs", LIST, lambda row: _devices(row, _metadata_places(row)),
+        "Where its metadata lie.",
     ),
     _field(
         "crypt_iv_base", "CIVBase", NUMBER,

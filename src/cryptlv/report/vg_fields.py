@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.names import printable
-from cryptlv.report.field import NUMBER, POLICY_LETTERS, SIZE, TEXT, Field, flag, listed
+from cryptlv.report.field import FLAG, LIST, NUMBER, POLICY_LETTERS, SIZE, TEXT, Field, flag, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,20 +62,20 @@ VG_FIELDS = (
         "Permission.", 10,
     ),
     _field(
-        "vg_extendable", "Extendable", TEXT, lambda group: flag("extendable", on="RESIZEABLE" in group.vg.status),
+        "vg_extendable", "Extendable", FLAG, lambda group: flag("extendable", on="RESIZEABLE" in group.vg.status),
         "Whether it may grow.",
     ),
     _field(
-        "vg_exported", "Exported", TEXT, lambda group: flag("exported", on=group.vg.is_exported),
-        "Whether it is exported.",
+        "vg_exported", "Exported", FLAG, lambda group: flag("exported", on=group.vg.is_exported),
+        "Whether it is exported.", 10,
     ),
     _field(
-        "vg_autoactivation", "AutoAct", TEXT,
+        "vg_autoactivation", "AutoAct", FLAG,
         lambda group: flag("enabled", on="NOAUTOACTIVATE" not in group.vg.flags), "Whether it may autoactivate.",
     ),
     _field(
-        "vg_partial", "Partial", TEXT, lambda group: flag("partial", on=bool(group.missing)),
-        "Whether a physical volume is missing.",
+        "vg_partial", "Partial", FLAG, lambda group: flag("partial", on=bool(group.missing)),
+        "Whether a physical volume is missing.", 10,
     ),
     _field(
         "vg_allocation_policy", "AllocPol", TEXT, lambda group: group.vg.allocation_policy or "normal",
@@ -88,10 +88,10 @@ VG_FIELDS = (
         "vg_free", "VFree", SIZE, lambda group: _free_count(group) * group.vg.extent_size_bytes, "Unallocated space.",
     ),
     _field(
-        "vg_systemid", "SYS ID", TEXT, lambda group: printable(group.vg.system_id or ""), "System ID of its host.",
+        "vg_systemid", "System ID", TEXT, lambda group: printable(group.vg.system_id or ""), "System ID of its host.",
     ),
-    _field("vg_lock_type", "Lock Type", TEXT, lambda group: printable(group.vg.lock_type), "Lock type."),
-    _field("vg_lock_args", "Lock Args", TEXT, lambda group: printable(group.vg.lock_args), "Lock arguments."),
+    _field("vg_lock_type", "LockType", TEXT, lambda group: printable(group.vg.lock_type), "Lock type."),
+    _field("vg_lock_args", "VLockArgs", TEXT, lambda group: printable(group.vg.lock_args), "Lock arguments."),
     _field("vg_extent_size", "Ext", SIZE, lambda group: group.vg.extent_size_bytes, "Size of an extent."),
     _field("vg_extent_count", "#Ext", NUMBER, lambda group: group.vg.extent_count, "Number of extents."),
     _field("vg_free_count", "Free", NUMBER, _free_count, "Number of free extents."),
@@ -108,7 +108,7 @@ VG_FIELDS = (
         "Number of snapshots.",
     ),
     _field("vg_seqno", "Seq", NUMBER, lambda group: group.vg.seqno, "Number of the metadata, one more each change."),
-    _field("vg_tags", "VG Tags", TEXT, lambda group: listed(map(printable, group.vg.tags)), "Tags."),
+    _field("vg_tags", "VG Tags", LIST, lambda group: listed(map(printable, group.vg.tags)), "Tags."),
     _field("vg_profile", "VProfile", TEXT, lambda group: printable(group.vg.profile), "Configuration profile."),
     _field("vg_mda_count", "#VMda", NUMBER, lambda group: sum(1 for _ in _areas(group)), "Number of metadata areas."),
     _field(
@@ -124,5 +124,5 @@ VG_FIELDS = (
         "vg_mda_size", "VMdaSize", SIZE, lambda group: min((area.size_bytes for area in _areas(group)), default=0),
         "Size of the smallest metadata area.", 9,
     ),
-    _field("vg_mda_copies", "#VMdaCps", TEXT, _copies, "Number of metadata areas to be in use."),
+    _field("vg_mda_copies", "#VMdaCps", NUMBER, _copies, "Number of metadata areas to be in use."),
 )  # fmt: skip

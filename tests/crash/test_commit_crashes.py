@@ -14,31 +14,17 @@ from cryptlv.ops import vg
 from cryptlv.ops.keystore import keystore_segment
 from support.crash import Event, OverlayDevice, RecordingDevice, crash_states
 from support.disks import REQUEST, Disks, Known, make_disks
+from support.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cryptlv.model.vg import VolumeGroup
-    from cryptlv.ops.session import Session
 
 MIB = 1024 * 1024
 AREAS = [(1,), (1, 1), (2,), (1, 1, 1), (2, 1)]
 """Metadata areas on each PV: 1, 2 and 3 in all, two of them on one PV, too."""
-
-
-def record(
-    folder: Path, disks: Disks, change: Callable[[Session], object]
-) -> tuple[dict[str, bytes], list[Event], Disks]:
-    """Run a change on recording devices: contents before, the timeline, and the disks after it."""
-    before = {
-        path: bytes(device.content) for path, device in disks.devices.items() if isinstance(device, MemoryDevice)
-    }
-    timeline: list[Event] = []
-    after = Disks(folder, {path: RecordingDevice(path, content, timeline) for path, content in before.items()})
-    with after.session() as session:
-        change(session)
-    return before, timeline, after
 
 
 @pytest.mark.parametrize("areas", AREAS, ids=str)

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "vgcreate": "cryptlv.cli.vg",
     "vgchange": "cryptlv.cli.vg",
     "vgs": "cryptlv.cli.reports",
+    "vgck": "cryptlv.cli.check",
     "vgcfgbackup": "cryptlv.cli.backup",
     "lvcreate": "cryptlv.cli.lvcreate",
     "lvremove": "cryptlv.cli.lv",

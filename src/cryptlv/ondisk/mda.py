@@ -93,6 +93,24 @@ def decode_mda_header(data: bytes, start_bytes: int, size_bytes: int) -> MdaHead
     )
 
 
+def mendable_header(data: bytes, start_bytes: int, size_bytes: int) -> MdaHeader:
+    """A header that may be put in place of a damaged one: magic and place show that the area is really here.
+
+    Raises FormatError when they do not (metadata.c:vg_write_commit_bad_mdas). Slot 0 is kept where it points into the
+    area, so that the next text goes behind that one; it is nothing to be read.
+    """
+    _, magic, _, start, _ = _HEAD.unpack_from(data)
+    if magic != _MAGIC or start != start_bytes:
+        raise FormatError("magic or place is wrong", offset_bytes=start_bytes, field="mda_header")
+    if not 2 * SECTOR_SIZE <= size_bytes <= MAX_AREA_BYTES:
+        raise FormatError(f"size {size_bytes} is out of range", offset_bytes=start_bytes, field="mda_header.size")
+    try:
+        committed = _decode_location(data, 0, start_bytes, size_bytes)
+    except FormatError:
+        committed = None
+    return MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes, committed=committed)
+
+
 def _decode_location(data: bytes, slot: int, start_bytes: int, area_bytes: int) -> RawLocation | None:
     place = _HEAD.size + slot * _LOCATION.size
     offset, size, crc, flags = _LOCATION.unpack_from(data, place)

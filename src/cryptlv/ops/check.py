@@ -12,7 +12,7 @@ from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cryptlv.host.scan import FoundPv, MetadataArea
     from cryptlv.ops.session import Session
@@ -102,3 +102,14 @@ def dump_headers(session: Session, path: str, say: Callable[[str], None]) -> Non
         metadata = _text_of(area)
         if metadata is not None:
             say(metadata.summary)
+
+
+def describe_pv(session: Session, path: str) -> Iterator[str]:
+    """Where the label and the sound metadata areas of a device are, as plain `pvck` says; raises FormatError."""
+    found = _pv(session, path)
+    yield f"Found label on {path}, sector {found.label.sector}, type=LVM2 001"
+    for area in found.areas:
+        if area.header is None:
+            session.warn(f"{path}: {area.problem}")
+        else:
+            yield f"Found text metadata area: offset={area.start_bytes}, size={area.size_bytes}"

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 def commit_change(session: Session, group: Group, after: VolumeGroup) -> VolumeGroup:
     """Put `after` in force in place of `group.vg`; gives the value committed. The caller holds the lock.
 
-    With --test everything is checked and rendered and nothing is written. Raises what `write_metadata` raises, and
+    Each PV is noted under the name that its device has now, one that is missing under the last that is known. With
+    --test everything is checked and rendered and nothing is written. Raises what `write_metadata` raises, and
     DeviceError when the archive cannot be written; the old metadata is then in force.
     """
+    after = after.replace(pvs=tuple(pv.replace(device=group.pv_paths.get(pv.id, pv.device)) for pv in after.pvs))
     if session.test:
         vg, _ = prepare(after, session.env)
         return vg

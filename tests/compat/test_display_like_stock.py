@@ -6,6 +6,7 @@ stock says of every volume that it is not available, and so do we of volumes tha
 
 from __future__ import annotations
 
+import difflib
 import os
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,9 @@ class Pair:
 
     def same(self, *words: str, status: int = 0) -> str:
         ours, theirs = self.both(*words, status=status)
-        assert ours == theirs, words
+        if ours != theirs:
+            difference = difflib.unified_diff(theirs.split("\n"), ours.split("\n"), "stock", "ours", n=9, lineterm="")
+            pytest.fail(f"{words}\n" + "\n".join(difference))
         return ours
 
 

@@ -10,7 +10,8 @@ from cryptlv.cli.reports import LVS, PVS, VGS
 from cryptlv.cli.terminal import Terminal, open_command, split_target
 from cryptlv.errors import EXIT_FAILED, UsageError
 from cryptlv.ops.report import report_everything
-from cryptlv.report.lv_display import is_active, lv_colons, lv_full
+from cryptlv.report.around import look_around
+from cryptlv.report.lv_display import lv_colons, lv_full
 from cryptlv.report.pv_display import pv_colons, pv_full, pv_in_group, pv_map, pv_remarks, pv_short
 from cryptlv.report.rows import Row
 from cryptlv.report.seg_display import lv_segments
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from cryptlv.cli.options import Arguments
     from cryptlv.report.rows import SeenGroup
+    from cryptlv.report.selection import Volume
 
     Size: TypeAlias = Callable[[int], str]
 
@@ -100,7 +102,7 @@ def _pvdisplay(arguments: Arguments) -> int:
 
 def _vg_lines(arguments: Arguments, groups: Iterable[SeenGroup], size: Size) -> Iterator[str]:
     for group in groups:
-        if arguments.has("activevolumegroups") and not any(is_active(group, lv) for lv in group.vg.lvs):
+        if arguments.has("activevolumegroups") and not any(lv.id in group.active_ids for lv in group.vg.lvs):
             continue
         if arguments.has("colon"):
             yield from vg_colons(group)
@@ -113,9 +115,8 @@ def _vg_lines(arguments: Arguments, groups: Iterable[SeenGroup], size: Size) -> 
 
 
 def _details(group: SeenGroup, size: Size) -> Iterator[str]:
-    for row in lvs_of(group, hidden=False):
-        if row.lv is not None:
-            yield from lv_full(group, row.lv, size)
+    for around, lv in lvs_of(look_around(group), hidden=False):
+        yield from lv_full(around, lv, size)
     yield "--- Physical volumes ---"
     for pv in group.vg.pvs:
         yield from pv_in_group(Row(group=group, pv=pv, seen=group.pvs.get(pv.id)))
@@ -130,20 +131,18 @@ def _vgdisplay(arguments: Arguments) -> int:
     size, terminal = size_format(arguments), Terminal(arguments)
     with open_command(arguments, terminal) as session:
         groups, _ = report_everything(session)
-    rows, problems = choose_vgs(groups, [word.removeprefix("/dev/") for word in arguments.words])
-    return show(terminal, _vg_lines(arguments, (row.group for row in rows if row.group), size), problems)
+    chosen, problems = choose_vgs(groups, [word.removeprefix("/dev/") for word in arguments.words])
+    return show(terminal, _vg_lines(arguments, chosen, size), problems)
 
 
-def _lv_lines(arguments: Arguments, rows: Iterable[Row], size: Size) -> Iterator[str]:
-    for row in rows:
-        if row.group is None or row.lv is None:
-            continue
+def _lv_lines(arguments: Arguments, volumes: Iterable[Volume], size: Size) -> Iterator[str]:
+    for around, lv in volumes:
         if arguments.has("colon"):
-            yield from lv_colons(row.group, row.lv)
+            yield from lv_colons(around, lv)
             continue
-        yield from lv_full(row.group, row.lv, size)
+        yield from lv_full(around, lv, size)
         if arguments.has("maps"):
-            yield from lv_segments(row.group, row.lv, size)
+            yield from lv_segments(around, lv, size)
 
 
 def _lvdisplay(arguments: Arguments) -> int:
@@ -155,8 +154,8 @@ def _lvdisplay(arguments: Arguments) -> int:
     names = [split_target(word) for word in arguments.words if not word.startswith("@")]
     with open_command(arguments, terminal) as session:
         groups, _ = report_everything(session)
-    rows, problems = choose_lvs(groups, names, tags, hidden=arguments.has("all"))
-    return show(terminal, _lv_lines(arguments, rows, size), problems)
+    volumes, problems = choose_lvs(groups, names, tags, hidden=arguments.has("all"))
+    return show(terminal, _lv_lines(arguments, volumes, size), problems)
 
 
 PVDISPLAY = Command(

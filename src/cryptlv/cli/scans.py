@@ -65,9 +65,8 @@ def _vgscan(arguments: Arguments) -> int:
 def _lvscan(arguments: Arguments) -> int:
     terminal = Terminal(arguments)
     groups, _ = _everything(arguments, terminal)
-    rows, _ = choose_lvs(groups, (), (), hidden=arguments.has("all"))
-    lines = [lv_scan(row.group, row.lv, format_long_size) for row in rows if row.group is not None and row.lv]
-    return _unless_silent(terminal, lines)
+    volumes, _ = choose_lvs(groups, (), (), hidden=arguments.has("all"))
+    return _unless_silent(terminal, [lv_scan(around, lv, format_long_size) for around, lv in volumes])
 
 
 PVSCAN = Command(

@@ -178,7 +178,7 @@ def _path(row: Row) -> Value:
     return f"/dev/{printable(row.group.vg.name)}/{printable(row.lv.name)}"
 
 
-def creation_time(lv: LogicalVolume) -> str:
+def _time(lv: LogicalVolume) -> str:
     """When it was made, in lvm2's default format and the time zone of this machine."""
     try:
         when = datetime.fromtimestamp(lv.creation_time or 0, UTC).astimezone()
@@ -290,7 +290,7 @@ LV_FIELDS = (
     _field("lv_tags", "LV Tags", TEXT, _lv(lambda lv: listed(map(printable, lv.tags))), "Tags."),
     _field("lv_profile", "LProfile", TEXT, _lv(lambda lv: printable(lv.profile)), "Configuration profile."),
     _field("lv_lockargs", "Lock Args", TEXT, _lv(lambda lv: printable(lv.lock_args)), "Lock arguments."),
-    _field("lv_time", "CTime", TEXT, _lv(creation_time), "When it was made.", 26),
+    _field("lv_time", "CTime", TEXT, _lv(_time), "When it was made.", 26),
     _field("lv_host", "Host", TEXT, _lv(lambda lv: printable(lv.creation_host)), "Where it was made.", 10),
     _field("crypt_store", "CStore", TEXT, _crypt_store, "Keystore of an encrypted volume."),
     _field("crypt_handler", "CHandler", TEXT, _crypt(lambda part: part.handler), "Key handler."),

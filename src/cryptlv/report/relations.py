@@ -105,27 +105,3 @@ def _note_origin(lv: LogicalVolume, kind: str, body: Mapping[str, Value], note: 
         log = word(body.get("mirror_log"))
         note(lv.name, mirror_log=log)
         note(log, parent=lv.name, part="mirror,log")
-
-
-class Snapshot(Record):
-    """What a volume that holds the changes of another one is: a snapshot of `origin`, or one that is being merged."""
-
-    origin: str
-    chunk_size_sectors: int = 0
-    is_merging: bool = False
-
-
-def snapshots_of(vg: VolumeGroup) -> Mapping[str, Snapshot]:
-    """Every snapshot that is not thin, by the name of the volume that holds it (lib/snapshot/snapshot.c)."""
-    found: dict[str, Snapshot] = {}
-    for lv in vg.lvs:
-        for segment in lv.segments:
-            if segment.shown_type == "snapshot":
-                body = body_of(segment)
-                size = body.get("chunk_size")
-                found[word(body.get("cow_store")) or word(body.get("merging_store"))] = Snapshot(
-                    origin=word(body.get("origin")),
-                    chunk_size_sectors=size if isinstance(size, int) else 0,
-                    is_merging="merging_store" in body,
-                )
-    return found

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from cryptlv.model.allocate import used_extents
 from cryptlv.record import Record
-from cryptlv.report.relations import Relation, relate, snapshots_of
+from cryptlv.report.relations import Relation, relate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cryptlv.model.vg import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
-    from cryptlv.report.relations import Snapshot
 
 UNKNOWN_DEVICE = "[unknown]"
 _UNRELATED = Relation()
@@ -41,8 +40,8 @@ class SeenGroup(Record):
 
     `pvs` has the physical volumes that were found, by their ids; `active_ids` the ids of the volumes that are active;
     `used` the extents in use on each physical volume, `missing` the ids of those that are missing or were when the
-    metadata was written, `hidden` the names of hidden volumes, `relations` what volumes are to each other and
-    `snapshots` those that are not thin, all found once for all rows.
+    metadata was written, `hidden` the names of hidden volumes and `relations` what volumes are to each other, all
+    found once for all rows.
     """
 
     vg: VolumeGroup
@@ -52,7 +51,6 @@ class SeenGroup(Record):
     missing: frozenset[str]
     hidden: frozenset[str]
     relations: Mapping[str, Relation]
-    snapshots: Mapping[str, Snapshot]
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
@@ -83,14 +81,7 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
     hidden = frozenset(lv.name for lv in vg.lvs if not lv.is_visible)
     missing = frozenset(pv.id for pv in vg.pvs if pv.is_missing or pv.id not in pvs)
     return SeenGroup(
-        vg=vg,
-        pvs=pvs,
-        active_ids=active_ids,
-        used=used,
-        missing=missing,
-        hidden=hidden,
-        relations=relate(vg),
-        snapshots=snapshots_of(vg),
+        vg=vg, pvs=pvs, active_ids=active_ids, used=used, missing=missing, hidden=hidden, relations=relate(vg)
     )
 
 

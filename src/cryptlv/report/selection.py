@@ -7,6 +7,7 @@ is not there does not stop the rest: it is given back as a line of its own.
 from __future__ import annotations
 
 from cryptlv.names import printable
+from cryptlv.report.around import is_snapshot_record, look_around
 from cryptlv.report.rows import Row
 
 TYPE_CHECKING = False
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cryptlv.model.vg import LogicalVolume
+    from cryptlv.report.around import Around
     from cryptlv.report.rows import SeenGroup, SeenPv
 
-    Choice: TypeAlias = "tuple[list[Row], list[str]]"
+    Volume: TypeAlias = tuple[Around, LogicalVolume]
 
 
 def _tags(words: Sequence[str]) -> frozenset[str]:
@@ -33,7 +35,9 @@ def found_order(groups: Sequence[SeenGroup]) -> list[SeenGroup]:
     return list(reversed(groups))
 
 
-def choose_pvs(groups: Sequence[SeenGroup], orphans: Sequence[SeenPv], words: Sequence[str]) -> Choice:
+def choose_pvs(
+    groups: Sequence[SeenGroup], orphans: Sequence[SeenPv], words: Sequence[str]
+) -> tuple[list[Row], list[str]]:
     """A row for each physical volume, group by group as the metadata have them, those in no group last."""
     rows = [
         Row(group=group, pv=pv, seen=group.pvs.get(pv.id)) for group in found_order(groups) for pv in group.vg.pvs
@@ -53,68 +57,50 @@ def choose_pvs(groups: Sequence[SeenGroup], orphans: Sequence[SeenPv], words: Se
     return chosen, missing
 
 
-def choose_vgs(groups: Sequence[SeenGroup], words: Sequence[str]) -> Choice:
-    """A row for each volume group; those that were named in the order of their names."""
+def choose_vgs(groups: Sequence[SeenGroup], words: Sequence[str]) -> tuple[list[SeenGroup], list[str]]:
+    """All groups, or those that were named, in the order of their names."""
     if not words:
-        return [Row(group=group) for group in found_order(groups)], []
+        return found_order(groups), []
     names, tags = _plain(words), _tags(words)
     by_name = {group.vg.name: group for group in groups}
     missing = [_no_group(name) for name in names if name not in by_name]
     if tags:
-        chosen = [
-            group for group in found_order(groups) if group.vg.name in names or tags.intersection(group.vg.tags)
-        ]
-    else:
-        chosen = [by_name[name] for name in names if name in by_name]
-    return [Row(group=group) for group in chosen], missing
+        return [g for g in found_order(groups) if g.vg.name in names or tags.intersection(g.vg.tags)], missing
+    return [by_name[name] for name in names if name in by_name], missing
 
 
 def _no_group(name: str) -> str:
     return f"volume group {printable(name)!r} not found"
 
 
-def lvs_of(group: SeenGroup, *, hidden: bool) -> list[Row]:
+def lvs_of(around: Around, *, hidden: bool) -> list[Volume]:
     """The volumes of a group as the metadata have them, thin pools before all others."""
-    lvs = [lv for lv in group.vg.lvs if not _is_snapshot_record(lv) and (hidden or _is_shown(group, lv))]
+    lvs = [lv for lv in around.vg.lvs if not is_snapshot_record(lv) and (hidden or lv.name not in around.hidden)]
     pools = [lv for lv in lvs if _is_thin_pool(lv)]
-    return [Row(group=group, lv=lv) for lv in (*reversed(pools), *(lv for lv in lvs if not _is_thin_pool(lv)))]
+    return [(around, lv) for lv in (*reversed(pools), *(lv for lv in lvs if not _is_thin_pool(lv)))]
 
 
 def _is_thin_pool(lv: LogicalVolume) -> bool:
     return any(segment.shown_type == "thin-pool" for segment in lv.segments)
 
 
-def _is_snapshot_record(lv: LogicalVolume) -> bool:
-    """Whether it is no volume but says which volume holds a snapshot (lvm2's `snapshotN`)."""
-    return any(segment.shown_type == "snapshot" for segment in lv.segments)
-
-
-def _is_shown(group: SeenGroup, lv: LogicalVolume) -> bool:
-    """Whether users see the volume; a snapshot is seen when its origin is (lib/metadata/snapshot_manip.c)."""
-    snapshot = group.snapshots.get(lv.name)
-    if snapshot is None:
-        return lv.is_visible
-    origin = group.vg.find_lv(snapshot.origin)
-    return not snapshot.is_merging and origin is not None and origin.is_visible
-
-
 def choose_lvs(
     groups: Sequence[SeenGroup], words: Sequence[tuple[str, str]], tags: Sequence[str], *, hidden: bool
-) -> Choice:
-    """A row for each volume of the groups that are not exported, or for those of `words` and `tags`.
+) -> tuple[list[Volume], list[str]]:
+    """Each volume of the groups that are not exported, or for those of `words` and `tags`.
 
     A word (VG, "") means all of a group. Hidden volumes are left out unless asked for, though they be named.
     """
     if not words and not tags:
         usable = [group for group in found_order(groups) if not group.vg.is_exported]
-        return [row for group in usable for row in lvs_of(group, hidden=hidden)], []
+        return [volume for group in usable for volume in lvs_of(look_around(group), hidden=hidden)], []
     by_name = {group.vg.name: group for group in groups}
     named: dict[str, list[str]] = {}
     for vg_name, lv_name in words:
         named.setdefault(vg_name, []).append(lv_name)
     problems = [_no_group(name) for name in named if name not in by_name]
     wanted = _tags(tags)
-    chosen: list[Row] = []
+    chosen: list[Volume] = []
     for group in found_order(groups) if wanted else [by_name[name] for name in named if name in by_name]:
         names = named.get(group.vg.name, [])
         if group.vg.is_exported:
@@ -127,7 +113,7 @@ def choose_lvs(
 
 def _unknown(group: SeenGroup, names: Sequence[str]) -> list[str]:
     """A line for each name that is no volume's, unless the whole group was asked for."""
-    there = {lv.name for lv in group.vg.lvs if not _is_snapshot_record(lv)}
+    there = {lv.name for lv in group.vg.lvs if not is_snapshot_record(lv)}
     vg_name = printable(group.vg.name)
     return [
         f"no logical volume {printable(name)!r} in volume group {vg_name!r}"
@@ -136,10 +122,10 @@ def _unknown(group: SeenGroup, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _matching(group: SeenGroup, names: Sequence[str], wanted: frozenset[str], *, hidden: bool) -> list[Row]:
+def _matching(group: SeenGroup, names: Sequence[str], wanted: frozenset[str], *, hidden: bool) -> list[Volume]:
     whole = "" in names or bool(wanted.intersection(group.vg.tags))
     return [
-        row
-        for row in lvs_of(group, hidden=hidden)
-        if row.lv is not None and (whole or row.lv.name in names or wanted.intersection(row.lv.tags))
+        (around, lv)
+        for around, lv in lvs_of(look_around(group), hidden=hidden)
+        if whole or lv.name in names or wanted.intersection(lv.tags)
     ]

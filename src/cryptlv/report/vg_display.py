@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.names import printable
+from cryptlv.report.around import look_around
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _used(group: SeenGroup) -> int:
 
 
 def _visible(group: SeenGroup) -> int:
-    return sum(lv.is_visible for lv in group.vg.lvs)
+    return len(group.vg.lvs) - len(look_around(group).hidden)
 
 
 def _present(group: SeenGroup) -> int:

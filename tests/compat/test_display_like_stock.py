@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.compat, pytest.mark.root]
 
-COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("pvdisplay",), ("pvdisplay", "-c"), ("pvdisplay", "-s"), ("pvdisplay", "-m", "--units", "s"),
-    ("vgdisplay", "-v"), ("vgdisplay", "-c"), ("vgdisplay", "-s", "--units", "H"), ("vgdisplay", "--nosuffix"),
-    ("lvdisplay", "-m"), ("lvdisplay", "-a", "-c"), ("lvdisplay", "-a", "-m", "--units", "k"),
-    ("pvscan",), ("pvscan", "-u"), ("pvscan", "-s"), ("pvscan", "-n"), ("pvscan", "-e"), ("vgscan",),
-    ("lvscan",), ("lvscan", "-a"),
+FEW: tuple[tuple[str, ...], ...] = (
+    ("pvdisplay", "-m"), ("pvdisplay", "-c"), ("vgdisplay", "-v"), ("vgdisplay", "-c"), ("lvdisplay", "-a", "-m"),
+    ("lvdisplay", "-a", "-c"), ("pvscan", "-u"), ("lvscan", "-a"),
 )  # fmt: skip
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    *FEW, ("pvdisplay",), ("pvdisplay", "-s"), ("pvdisplay", "-m", "--units", "s"),
+    ("vgdisplay", "-s", "--units", "H"), ("vgdisplay", "--nosuffix"), ("lvdisplay", "-m"),
+    ("lvdisplay", "-m", "--units", "k"),
+    ("pvscan",), ("pvscan", "-s"), ("pvscan", "-n"), ("pvscan", "-e"), ("vgscan",), ("lvscan",),
+)  # fmt: skip
+"""What is compared where it matters, besides those that are compared everywhere."""
 MORE_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "nothing": (),
     "order": (
@@ -100,7 +104,7 @@ def pair(stock: StockLvm, machine: Machine) -> Pair:
 def test_every_form_prints_the_same(pair: Pair, layout: str) -> None:
     pair.make(*(LAYOUTS | MORE_LAYOUTS)[layout])
     pair.look()
-    for words in COMMANDS:
+    for words in COMMANDS if layout in ("order", "metadata-areas", "striped") else FEW:
         pair.same(*words)
 
 

@@ -123,7 +123,7 @@ def _caches(layout: Layout) -> None:
     layout.lv(
         "cpool", 1,
         'type = "cache-pool" data = "cpool_cdata" metadata = "cpool_cmeta" chunk_size = 128 metadata_format = 2 '
-        'cache_mode = "writethrough" policy = "smq" policy_settings { migration_threshold=2048 word="x y" }',
+        'cache_mode = "writethrough" policy = "smq" policy_settings { migration_threshold=2048 word="x \\"y\\\\" }',
         status="READ WRITE",
     )  # fmt: skip
     layout.lv("free_cp", 1, 'type = "cache-pool" data = "free_cp_cdata" metadata = "free_cp_cmeta" chunk_size = 256')

@@ -74,7 +74,7 @@ def lv_full(around: Around, lv: LogicalVolume, size: Size) -> Iterator[str]:
     if copies:
         yield f"Mirrored volumes       {copies}"
     yield f"Segments               {len(lv.segments)}"
-    yield f"Allocation             {lv.allocation_policy or 'inherit'}"
+    yield f"Allocation             {printable(lv.allocation_policy) or 'inherit'}"
     yield f"Read ahead sectors     {'auto' if lv.read_ahead is None else max(lv.read_ahead, 0)}"
     if "FIXED_MINOR" in lv.status:
         if lv.major is not None and lv.major >= 0:
@@ -138,5 +138,5 @@ def lv_scan(around: Around, lv: LogicalVolume, size: Size) -> str:
         role = "Original"
     elif lv.name in around.snapshots:
         role = "Snapshot"
-    policy = lv.allocation_policy or "inherit"
+    policy = printable(lv.allocation_policy) or "inherit"
     return f"{state}{role} '{lv_path(around, lv)}' [{size(_size_bytes(around, lv))}] {policy}"

@@ -191,7 +191,11 @@ def _cache(shown: _Shown) -> Iterator[str]:
 
 
 def _quoted(value: Value) -> str:
-    return f'"{printable(value)}"' if isinstance(value, str) else str(value)
+    """A value as lvm2 writes it in its texts (libdm/libdm-config.c)."""
+    if isinstance(value, str):
+        escaped = printable(value).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return f"{value:f}" if isinstance(value, float) else str(value)
 
 
 def _vdo(shown: _Shown) -> Iterator[str]:

@@ -129,7 +129,13 @@ def loaded_by(*words: str) -> set[str]:
     return set(done.stderr.split("\n")[-1].split())
 
 
-@pytest.mark.parametrize("words", [("--version",), ("help", "lvcreate"), ("lvs", "--devices", "/dev/null")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--version",), ("help", "lvcreate"), ("lvs", "--devices", "/dev/null"),
+        ("lvdisplay", "-m", "--devices", "/dev/null"), ("pvscan", "--devices", "/dev/null"),
+    ],
+)  # fmt: skip
 def test_commands_that_need_no_key_load_no_crypto_and_nothing_heavy(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

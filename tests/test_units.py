@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptlv.errors import UsageError
-from cryptlv.units import MAX_SIZE_BYTES, format_size, parse_size, round_up
+from cryptlv.units import MAX_SIZE_BYTES, format_long_size, format_size, parse_size, round_up
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,34 @@ def test_sizes_are_shown_as_stock_shows_them(size_bytes: int) -> None:
 def test_zero_has_no_unit_but_a_letter_that_was_asked_for() -> None:
     assert [format_size(0, unit) for unit in "rhbskmG"] == ["0 ", "0 ", "0B", "0S", "0k", "0m", "0G"]
     assert format_size(0, "m", suffix=False) == "0"
+
+
+def test_a_unit_that_was_chosen_by_the_size_is_shown_without_suffixes_too() -> None:
+    assert [format_size(33554432, unit, suffix=False) for unit in "rhHsm"] == [
+        "32.00m", "32.00m", "33.55M", "65536", "32.00",
+    ]  # fmt: skip
+
+
+LONG = {
+    # size in bytes: what stock's lvdisplay --units r h R b s k K m M t T shows of a volume of that size
+    1024: "1.00 KiB;1.00 KiB;1.02 kB;1024 B ;2 Se;1.00 KiB;1.02 kB;0.00 MiB;0.00 MB;0.00 TiB;0.00 TB",
+    3145724854272: "2.86 TiB;2.86 TiB;<3.15 TB;3145724854272 B ;6143993856 Se;3071996928.00 KiB;3145724854.27 kB;"
+    "2999997.00 MiB;3145724.85 MB;2.86 TiB;3.15 TB",
+    0: "0   ;0   ;0   ;0 B ;0 Se;0 KiB;0 kB;0 MiB;0 MB;0 TiB;0 TB",
+}
+
+
+@pytest.mark.parametrize("size_bytes", LONG)
+def test_display_commands_write_units_as_words(size_bytes: int) -> None:
+    shown = [format_long_size(size_bytes, unit) for unit in "rhRbskKmMtT"]
+    assert ";".join(shown) == LONG[size_bytes]
+
+
+def test_words_are_left_out_where_they_were_asked_for() -> None:
+    assert [format_long_size(4096, unit, suffix=False) for unit in "rbsm"] == ["4.00 KiB", "4096", "8", "0.00"]
+    assert [format_long_size(0, unit, suffix=False) for unit in "rbsm"] == ["0", "0", "0", "0"]
+    assert format_long_size(512, "r") == "512 B"
+    assert format_long_size(512, "H") == "512 B "
 
 
 def test_r_marks_what_was_rounded_up() -> None:

@@ -46,7 +46,8 @@ def format_size(size_bytes: int, units: str = "r", *, suffix: bool = True) -> st
     """A size as lvm2's reports show it.
 
     `units` is one of lvm2's --units letters: `h` and `r` choose a unit (`r` marks a rounded-down figure with `<` and
-    a rounded-up one with `>`, as lvm2's display_size does), `b s k m g t p e` fix it, capitals count by 1000.
+    a rounded-up one with `>`, as lvm2's display_size does), `b s k m g t p e` fix it, capitals count by 1000. Without
+    `suffix` a unit that was chosen here is shown all the same, as with lvm2: nobody could tell it else.
     """
     letter = units.lower()
     tail = _tail(units) if suffix else ""
@@ -54,13 +55,32 @@ def format_size(size_bytes: int, units: str = "r", *, suffix: bool = True) -> st
         return f"0{tail}"
     if letter in "hr":
         base = 1000 if units in "HR" else 1024
-        return _format_human(size_bytes, base, mark=letter == "r", upper=units in "HR", suffix=suffix)
+        return _format_human(size_bytes, base, mark=letter == "r", upper=units in "HR")
     if letter == "b":
         return f"{size_bytes}{tail}"
     if letter == "s":
         return f"{size_bytes // SECTOR_SIZE}{tail}"
     base = 1000 if units.isupper() else 1024
     return f"{size_bytes / base ** ('kmgtpe'.index(letter) + 1):.2f}{tail}"
+
+
+def format_long_size(size_bytes: int, units: str = "r", *, suffix: bool = True) -> str:
+    """A size as lvm2's display commands show it: the figure of `format_size`, and the unit as a word (`4.00 MiB`)."""
+    letter = units.lower()
+    if letter in "bs" or not size_bytes:
+        word = {"b": " B ", "s": " Se", "h": "   ", "r": "   "}.get(letter) or _word(units)
+        return format_size(size_bytes, units, suffix=False) + (word if suffix else "")
+    shown = format_size(size_bytes, units)
+    if letter not in "hr":
+        return shown[:-1] + (_word(units) if suffix else "")
+    if shown[-1] == "B":
+        return shown[:-1] + (" B " if units in "HR" else " B")
+    return shown[:-1] + _word(shown[-1])
+
+
+def _word(unit: str) -> str:
+    """`k` is 1024 bytes, KiB; `K` is 1000, kB."""
+    return f" {unit.upper()}iB" if unit.islower() else " kB" if unit == "K" else f" {unit}B"
 
 
 def _tail(units: str) -> str:
@@ -70,12 +90,12 @@ def _tail(units: str) -> str:
     return units.upper() if units in "bs" else units
 
 
-def _format_human(size_bytes: int, base: int, *, mark: bool, upper: bool, suffix: bool) -> str:
+def _format_human(size_bytes: int, base: int, *, mark: bool, upper: bool) -> str:
     power = 0
     while power < 6 and size_bytes >= base ** (power + 1):
         power += 1
     unit = "Bkmgtpe"[power]
-    tail = (unit.upper() if upper else unit) if suffix else ""
+    tail = unit.upper() if upper else unit
     if power == 0:
         return f"{size_bytes}{tail}"
     scale = base**power

@@ -11,16 +11,22 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, str] = {
     "pvcreate": "cryptlv.cli.pv",
     "pvs": "cryptlv.cli.reports",
+    "pvdisplay": "cryptlv.cli.display",
+    "pvscan": "cryptlv.cli.scans",
     "pvck": "cryptlv.cli.check",
     "vgcreate": "cryptlv.cli.vg",
     "vgchange": "cryptlv.cli.vg",
     "vgs": "cryptlv.cli.reports",
     "vgck": "cryptlv.cli.check",
+    "vgdisplay": "cryptlv.cli.display",
+    "vgscan": "cryptlv.cli.scans",
     "vgcfgbackup": "cryptlv.cli.backup",
     "lvcreate": "cryptlv.cli.lvcreate",
     "lvremove": "cryptlv.cli.lv",
     "lvchange": "cryptlv.cli.lv",
     "lvs": "cryptlv.cli.reports",
+    "lvdisplay": "cryptlv.cli.display",
+    "lvscan": "cryptlv.cli.scans",
 }
 
 

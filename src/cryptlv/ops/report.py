@@ -70,13 +70,18 @@ def _free_bytes(area: MetadataArea) -> int:
     return (max_text_bytes(area.size_bytes) - used) // SECTOR_SIZE * SECTOR_SIZE
 
 
+def report_everything(session: Session) -> tuple[tuple[SeenGroup, ...], tuple[SeenPv, ...]]:
+    """Every volume group, and the physical volumes that are in none, in the order in which they were found."""
+    world = _world(session)
+    orphans = tuple(_seen_pv(pv) for pv in world.pvs if world.group_of(pv.label.pv_id) is None)
+    return _groups(session, world), orphans
+
+
 def report_pvs(session: Session, paths: tuple[str, ...] = ()) -> list[Row]:
     """A row for each physical volume, or for those at `paths`; raises NotFoundError for one that is none."""
     import os.path
 
-    world = _world(session)
-    orphans = tuple(_seen_pv(pv) for pv in world.pvs if world.group_of(pv.label.pv_id) is None)
-    rows = pv_rows(_groups(session, world), orphans)
+    rows = pv_rows(*report_everything(session))
     if not paths:
         return rows
     wanted = tuple(os.path.abspath(path) for path in paths)

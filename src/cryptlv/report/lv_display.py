@@ -1,0 +1,142 @@
+"""Logical volumes as lvdisplay and lvscan show them, line by line (lib/display/display.c, tools/lvscan.c).
+
+What only the kernel knows (how often a volume is open, its device numbers) is not shown: our volumes are files.
+"""
+
+from __future__ import annotations
+
+from cryptlv.names import printable
+from cryptlv.report.around import is_partial
+from cryptlv.report.fields import FIELDS
+from cryptlv.report.relations import body_of, word
+from cryptlv.report.rows import Row
+from cryptlv.report.seg_display import mirror_count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeAlias
+
+    from cryptlv.model.nodes import Value
+    from cryptlv.model.vg import LogicalVolume
+    from cryptlv.report.around import Around
+
+    Size: TypeAlias = Callable[[int], str]
+
+_AUTO = -1
+"""How lvdisplay -c writes a read ahead that is left to the kernel."""
+
+
+def lv_path(around: Around, lv: LogicalVolume) -> str:
+    """Where lvm2 would have it."""
+    return f"/dev/{printable(around.vg.name)}/{printable(lv.name)}"
+
+
+def _size_bytes(around: Around, lv: LogicalVolume) -> int:
+    return lv.length_le * around.vg.extent_size_bytes
+
+
+def _kind(lv: LogicalVolume) -> str:
+    return lv.segments[0].shown_type if lv.segments else ""
+
+
+def _first_body(lv: LogicalVolume) -> dict[str, Value]:
+    return body_of(lv.segments[0]) if lv.segments else {}
+
+
+def lv_full(around: Around, lv: LogicalVolume, size: Size) -> Iterator[str]:
+    """The lines of lvdisplay."""
+    snapshot = around.snapshots.get(lv.name)
+    origin = around.vg.find_lv(snapshot.origin) if snapshot is not None else None
+    yield "--- Logical volume ---"
+    if lv.name not in around.hidden:
+        if _kind(lv) != "thin-pool":
+            yield f"LV Path                {lv_path(around, lv)}"
+        yield f"LV Name                {printable(lv.name)}"
+    else:
+        yield f"Internal LV Name       {printable(lv.name)}"
+    yield f"VG Name                {printable(around.vg.name)}"
+    yield f"LV UUID                {lv.id}"
+    yield f"LV Write Access        {'read/write' if lv.is_writable else 'read only'}"
+    yield f"LV Creation host, time {printable(lv.creation_host)}, {FIELDS['lv_time'].value(Row(lv=lv))}"
+    yield from _snapshot_lines(around, lv)
+    yield from _related_lines(around, lv)
+    available = "" if around.is_active(lv) else "NOT "
+    yield f"LV Status              {available}available{' (partial)' if is_partial(around.group, lv) else ''}"
+    shown = origin or lv
+    yield f"LV Size                {size(_size_bytes(around, shown))}"
+    yield f"Current LE             {shown.length_le}"
+    if snapshot is not None and origin is not None:
+        yield f"COW-table size         {size(_size_bytes(around, lv))}"
+        yield f"COW-table LE           {lv.length_le}"
+        yield f"Snapshot chunk size    {size(snapshot.chunk_size_sectors * 512)}"
+    copies = mirror_count(lv)
+    if copies:
+        yield f"Mirrored volumes       {copies}"
+    yield f"Segments               {len(lv.segments)}"
+    yield f"Allocation             {printable(lv.allocation_policy) or 'inherit'}"
+    yield f"Read ahead sectors     {'auto' if lv.read_ahead is None else max(lv.read_ahead, 0)}"
+    if "FIXED_MINOR" in lv.status:
+        if lv.major is not None and lv.major >= 0:
+            yield f"Persistent major       {lv.major}"
+        yield f"Persistent minor       {-1 if lv.minor is None else lv.minor}"
+    yield " "
+
+
+def _snapshot_lines(around: Around, lv: LogicalVolume) -> Iterator[str]:
+    """A snapshot's state; those here are never active."""
+    holders = around.holders(lv)
+    if holders:
+        yield "LV snapshot status     source of"
+        yield from (f"                       {printable(name)} [INACTIVE]" for name in holders)
+    elif lv.name in around.snapshots:
+        yield f"LV snapshot status     INACTIVE destination for {printable(around.snapshots[lv.name].origin)}"
+
+
+def _related_lines(around: Around, lv: LogicalVolume) -> Iterator[str]:
+    """Pools, origins and what they are made of."""
+    kind, body = _kind(lv), _first_body(lv)
+    if kind == "thin":
+        yield f"LV Pool name           {_name(body, 'thin_pool')}"
+        for key, label in (("origin", "LV Thin origin name    "), ("external_origin", "LV External origin name ")):
+            if word(body.get(key)):
+                yield f"{label}{_name(body, key)}"
+        if word(body.get("merge")):
+            yield f"LV merging to          {_name(body, 'merge')}"
+    elif kind in ("thin-pool", "cache-pool"):
+        yield f"LV Pool metadata       {_name(body, 'metadata')}"
+        yield f"LV Pool data           {_name(body, 'pool' if kind == 'thin-pool' else 'data')}"
+    elif lv.name in around.cached:
+        yield f"LV origin of Cache LV  {printable(around.cached[lv.name])}"
+    elif kind == "vdo-pool":
+        yield f"LV VDO Pool data       {_name(body, 'data')}"
+    elif kind == "vdo":
+        yield f"LV VDO Pool name       {_name(body, 'vdo_pool')}"
+
+
+def _name(body: dict[str, Value], key: str) -> str:
+    return printable(word(body.get(key)))
+
+
+def lv_colons(around: Around, lv: LogicalVolume) -> Iterator[str]:
+    """The line of lvdisplay -c: the size in sectors, -1 where nothing is known."""
+    access = ("READ" in lv.status) + 2 * lv.is_writable
+    contiguous = 2 if lv.allocation_policy == "contiguous" else 0
+    read_ahead = _AUTO if lv.read_ahead is None else max(lv.read_ahead, 0)
+    fields = (
+        lv_path(around, lv), printable(around.vg.name), access, int(around.is_active(lv)), -1, 0,
+        _size_bytes(around, lv) // 512, lv.length_le, -1, contiguous, read_ahead, -1, -1,
+    )  # fmt: skip
+    yield ":".join(map(str, fields))
+
+
+def lv_scan(around: Around, lv: LogicalVolume, size: Size) -> str:
+    """The line of lvscan."""
+    state = "ACTIVE   " if around.is_active(lv) else "inactive "
+    role = "        "
+    if around.holders(lv):
+        role = "Original"
+    elif lv.name in around.snapshots:
+        role = "Snapshot"
+    policy = printable(lv.allocation_policy) or "inherit"
+    return f"{state}{role} '{lv_path(around, lv)}' [{size(_size_bytes(around, lv))}] {policy}"

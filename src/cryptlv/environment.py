@@ -15,7 +15,8 @@ class Environment(Record):
 
     `now` is seconds since the epoch, `random_bytes(n)` n fresh bytes, `monotonic()` seconds for measuring,
     `uname` the words after the host name in a metadata trailer, `command` the command line that is kept in the
-    metadata's description (it never holds a secret: secrets are not taken from the command line).
+    metadata's description (it never holds a secret: secrets are not taken from the command line), `system_id` the ID
+    that this host puts on what it makes, "" for none.
     """
 
     now: int
@@ -24,6 +25,7 @@ class Environment(Record):
     hostname: str
     uname: str = ""
     command: str = ""
+    system_id: str = ""
 
     def new_uuid(self) -> str:
         """A fresh hyphenated LVM2 UUID; each character is drawn evenly from 62."""

@@ -198,3 +198,27 @@ def test_zero_extent_keystore_is_made_safe_when_added(sound_vg: VolumeGroup) -> 
     store = KeystoreSegment(start_le=0, length_le=0, handler="plain")
     new = copy_of(sound_vg.lv("cryptostore1"), "cryptostore2").replace(segments=(store,))
     assert add_lvs(sound_vg, new).lv("cryptostore2").length_le == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "locked"),
+    [({}, False), ({"system_id": "h"}, True), ({"lock_type": "dlm"}, True), ({"lock_type": "none"}, False)],
+)
+def test_permission_is_written_as_lvm2_writes_it_for_whom_the_group_is(
+    seed_text: str, change: dict[str, str], locked: bool
+) -> None:
+    """WRITE_LOCKED in the flags in place of WRITE in the status; what is read-only stays so, other flags stay."""
+    plain = canonical(parse_vg(seed_text))
+    reader = plain.lvs[0].replace(status=("READ", "VISIBLE"))
+    kept = plain.lvs[1].replace(flags=("ACTIVATION_SKIP",))
+    vg = plain.replace(lvs=(reader, kept, *plain.lvs[2:]), **change)
+    written = canonical(vg)
+    assert canonical(written) == written
+    assert written.is_writable
+    assert ("WRITE" in written.status, "WRITE_LOCKED" in written.flags) == (not locked, locked)
+    assert not written.lvs[0].is_writable
+    flags = ("WRITE_LOCKED", "ACTIVATION_SKIP") if locked else ("ACTIVATION_SKIP",)
+    assert written.lvs[1].flags == flags
+    back = written.replace(system_id="", lock_type="")
+    assert canonical(back) == canonical(vg.replace(system_id=None, lock_type=""))
+    assert canonical(back).lvs[1].status == plain.lvs[1].status

@@ -52,10 +52,11 @@ def need_root() -> None:
 
 
 class Machine:
-    """Runs commands in a folder, with a system and a run directory of its own."""
+    """Runs commands in a folder, with a system and a run directory of its own; `prefix` goes before each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.prefix: tuple[str, ...] = ()
         self.environ = {
             "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
             "HOME": str(folder),
@@ -75,7 +76,7 @@ class Machine:
     def tool(self, *words: str | Path, given: bytes = b"", expect: int | None = 0) -> Result:
         """Run any program here; `expect` is the exit status, None for any."""
         done = subprocess.run(
-            [str(word) for word in words],
+            [*self.prefix, *map(str, words)],
             cwd=self.folder,
             env=self.environ,
             input=given,
@@ -94,6 +95,17 @@ class Machine:
         assert "Traceback" not in result.err + result.out, result.err
         assert "Internal error" not in result.err, result.err
         return result
+
+    def start(self, *words: str | Path) -> subprocess.Popen[bytes]:
+        """Start `cryptlv` and do not wait."""
+        return subprocess.Popen(
+            [*self.prefix, sys.executable, "-m", "cryptlv", *map(str, words)],
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def fail(self, *words: str | Path, given: bytes = b"", status: int = 5) -> str:
         """Run `cryptlv`, which must fail with one line on standard error; gives that line."""

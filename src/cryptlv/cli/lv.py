@@ -18,12 +18,13 @@ def _lvremove(arguments: Arguments) -> int:
         raise UsageError("lvremove: name the volumes to remove, VG/LV, or a volume group for all of them")
     terminal = Terminal(arguments)
     status = 0
+    may_ask = not (arguments.has("yes") or arguments.has("force"))
     with open_command(arguments, terminal) as session:
         for word in arguments.words:
             vg_name, named = split_target(word)
             for lv_name in [named] if named else lv.names(session, vg_name):
                 try:
-                    if lv.would_lose_key(session, vg_name, lv_name):
+                    if may_ask and lv.would_lose_key(session, vg_name, lv_name):
                         terminal.confirm(
                             f'Do you really want to remove "{vg_name}/{lv_name}" and its key? '
                             "Nothing can bring its data back."

@@ -25,6 +25,8 @@ _OPTIONS = (
     Option(long="options", short="o", takes="[+|-]FIELD[,FIELD...]", help="Columns to show; help lists them."),
     Option(long="sort", short="O", takes="[+|-]FIELD[,[+|-]FIELD...]", help="Order of the lines; - is descending."),
     Option(long="select", short="S", takes="SELECTION", help="Only what a selection matches; help explains it."),
+    Option(long="foreign", help="Volume groups of other hosts, too."),
+    Option(long="shared", help="Volume groups that need lvmlockd, too."),
     Option(long="noheadings", help="No line of headings."),
     Option(long="separator", takes="TEXT", help="Between columns, which are not aligned then."),
     Option(long="units", takes="UNIT", help="h|r|b|s|k|m|g|t|p|e; capitals count by 1000."),
@@ -71,16 +73,24 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
     return 0
 
 
+def _reach(arguments: Arguments) -> dict[str, bool]:
+    """Which volume groups are shown that are not this host's to change."""
+    return {"foreign": arguments.has("foreign"), "shared": arguments.has("shared")}
+
+
 def _pvs(arguments: Arguments) -> int:
-    return _report("pv", arguments, lambda session, given: report_pvs(session, given.words))
+    return _report("pv", arguments, lambda session, given: report_pvs(session, given.words, **_reach(given)))
 
 
 def _vgs(arguments: Arguments) -> int:
-    return _report("vg", arguments, lambda session, given: report_vgs(session, given.words))
+    return _report("vg", arguments, lambda session, given: report_vgs(session, given.words, **_reach(given)))
 
 
 def _lvs(arguments: Arguments) -> int:
-    return _report("lv", arguments, lambda session, given: report_lvs(session, given.words, hidden=given.has("all")))
+    def gather(session: Session, given: Arguments) -> list[Row]:
+        return report_lvs(session, given.words, hidden=given.has("all"), **_reach(given))
+
+    return _report("lv", arguments, gather)
 
 
 PVS = Command(name="pvs", summary="Show physical volumes.", usage=("[PATH ...]",), options=_OPTIONS, run=_pvs)

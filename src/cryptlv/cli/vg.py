@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from cryptlv.cli.activation import ACTIVATION_OPTIONS, set_active, wanted_state
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
@@ -22,8 +24,9 @@ def _vgcreate(arguments: Arguments) -> int:
         raise UsageError("--physicalextentsize must not be zero")
     terminal = Terminal(arguments)
     with open_command(arguments, terminal) as session:
-        vg.create(session, name.removeprefix("/dev/"), tuple(paths), extent_size_bytes or 0)
-    terminal.say(f'Volume group "{name}" successfully created')
+        made = vg.create(session, name.removeprefix("/dev/"), tuple(paths), extent_size_bytes or 0)
+    of_host = f" with system ID {made.system_id}" if made.system_id else ""
+    terminal.say(f'Volume group "{name}" successfully created{of_host}')
     return 0
 
 
@@ -41,9 +44,10 @@ def _vgchange(arguments: Arguments) -> int:
     active = wanted_state(arguments)
     terminal = Terminal(arguments)
     status = 0
-    with open_command(arguments, terminal) as session:
-        names = arguments.words or tuple(group.vg.name for group in session.world(silent=True).groups)
-        for name in names:
+    with open_command(arguments, terminal) as session, ExitStack() as stack:
+        if not arguments.words and not active:  # activating asks for passphrases, and no lock is held meanwhile
+            stack.enter_context(session.locked(write=False, global_read=True))
+        for name in arguments.words or vg.names(session):
             status = max(
                 status, set_active(session, terminal, arguments, name.removeprefix("/dev/"), (), active=active)
             )

@@ -3,6 +3,9 @@
 `V_<vg>` protects a volume group, `P_global` the set of devices. A reader holds NAME shared, a writer exclusive; both
 pass through `NAME:aux`, which keeps new readers out while a writer waits. Lock files are unlinked when they are given
 up, so a lock counts only when the locked file is still the one at the path.
+
+The devices file's lock `D_<name>` is another (lib/device/device_id.c:_lock_devices_file): stock neither looks at the
+inode nor unlinks it, so we must not unlink it either.
 """
 
 from __future__ import annotations
@@ -36,6 +39,21 @@ class LockDirectory:
         """Hold the global lock; raises LockError when it cannot be had (at once, unless `wait`)."""
         with self.named("P_global", write=write, wait=wait):
             yield
+
+    @contextmanager
+    def devices_file(self, name: str) -> Iterator[None]:
+        """Hold the lock of a devices file for a change of it; raises LockError when it cannot be had."""
+        make_private_directory(self.path)
+        path = os.path.join(self.path, f"D_{name}")
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LockError(f"{path}: cannot lock: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def named(self, name: str, *, write: bool, wait: bool = True) -> Iterator[None]:

@@ -70,6 +70,10 @@ class Group(Record):
         return tuple(pv.id for pv in self.vg.pvs if pv.id not in self.pv_paths)
 
 
+_READS = 3
+"""How often a PV is read whose text is damaged: its volume group may have been changed twice meanwhile."""
+
+
 class World(Record):
     """All that was found. `warnings` has one line for each thing that an administrator should know."""
 
@@ -148,20 +152,36 @@ def scan(devices: Iterable[Device], parsed: dict[bytes, VolumeGroup] | None = No
     warnings: list[str] = []
     if parsed is None:
         parsed = {}
+    return assemble(read_pvs(devices, warnings.append, parsed), warnings)
+
+
+def read_pvs(
+    devices: Iterable[Device], warn: Callable[[str], None], parsed: dict[bytes, VolumeGroup]
+) -> list[FoundPv]:
+    """The physical volumes on devices; one that fails is warned about and left out."""
     pvs: list[FoundPv] = []
     for device in devices:
         try:
-            pv = read_pv(device, warnings.append, parsed)
+            pv = read_pv(device, warn, parsed)
+            for _ in range(1, _READS):
+                if pv is not None and any(area.problem for area in pv.areas):
+                    pv = read_pv(device, warn, parsed)
         except CryptlvError as error:
-            warnings.append(str(error))
+            warn(str(error))
             continue
         if pv is not None:
             pvs.append(pv)
-    pvs = _without_duplicates(pvs, warnings)
-    return World(pvs=tuple(pvs), groups=_group(pvs, warnings), warnings=tuple(warnings))
+    return pvs
 
 
-def _without_duplicates(pvs: Sequence[FoundPv], warnings: list[str]) -> list[FoundPv]:
+def assemble(pvs: Iterable[FoundPv], warnings: Iterable[str] = ()) -> World:
+    """What physical volumes make together; `warnings` are those that their reading gave."""
+    said = list(warnings)
+    kept = _without_duplicates(pvs, said)
+    return World(pvs=tuple(kept), groups=_group(kept, said), warnings=tuple(said))
+
+
+def _without_duplicates(pvs: Iterable[FoundPv], warnings: list[str]) -> list[FoundPv]:
     """A PV id that two devices claim is used on the first only, as a copy must never be written by mistake."""
     kept: dict[str, FoundPv] = {}
     for pv in pvs:

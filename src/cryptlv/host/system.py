@@ -1,9 +1,11 @@
 """Where things are kept on this machine, and the clock, randomness and host name as an Environment.
 
-The system directory (devices file, archive, backup) is CRYPTLV_SYSTEM_DIR, else /etc/lvm for root where it exists,
-else $XDG_STATE_HOME/cryptlv. The run directory (locks, files and sockets of active volumes) is CRYPTLV_RUN_DIR, else
-/run/cryptlv for root, else $XDG_RUNTIME_DIR/cryptlv. Root shares stock lvm2's lock directory, unless
-CRYPTLV_RUN_DIR says otherwise.
+The system directory (devices file, archive, backup) is CRYPTLV_SYSTEM_DIR, else LVM_SYSTEM_DIR, else /etc/lvm for
+root where it exists, else $XDG_STATE_HOME/cryptlv. The run directory (locks, files and sockets of active volumes) is
+CRYPTLV_RUN_DIR, else /run/cryptlv for root, else $XDG_RUNTIME_DIR/cryptlv.
+
+Locks are shared with stock lvm2 by root, unless CRYPTLV_RUN_DIR says otherwise, and by everybody who names a system
+directory whose lvm.conf says where they are (global/locking_dir). Where locks are shared, so are stock's hints.
 """
 
 from __future__ import annotations
@@ -14,26 +16,33 @@ from contextlib import suppress
 
 from cryptlv.environment import Environment
 from cryptlv.errors import DeviceError
+from cryptlv.host.lvmconf import STOCK_SYSTEM_DIR, SYSTEM_DEVICES
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STOCK_SYSTEM_DIR = "/etc/lvm"
+    from cryptlv.host.lvmconf import HostSettings
+
 STOCK_LOCK_DIR = "/run/lock/lvm"
-_SYSTEM_DEVICES = "system.devices"
+STOCK_RUN_DIR = "/run/lvm"
 _OWN_DEVICES = "cryptlv.devices"
 _PR_SET_DUMPABLE = 4
 
 
 class Directories(Record):
-    """Absolute paths; none of them need exist yet. `devices_file` is the file's full path."""
+    """Absolute paths; none of them need exist yet.
+
+    `devices_file` is the file's full path, `hints_dir` where stock lvm2 keeps its hints, "" when they are not ours to
+    look after.
+    """
 
     system_dir: str
     run_dir: str
     lock_dir: str
     devices_file: str
+    hints_dir: str = ""
 
     @property
     def archive_dir(self) -> str:
@@ -46,19 +55,35 @@ class Directories(Record):
         return os.path.join(self.system_dir, "backup")
 
 
-def observe_directories(environ: Mapping[str, str], uid: int) -> Directories:
-    """The directories for a user id and its environment variables; looks at the file system, creates nothing."""
+def observe_directories(environ: Mapping[str, str], uid: int, settings: HostSettings | None = None) -> Directories:
+    """The directories for a user id, its environment variables and stock's settings (none: stock's defaults).
+
+    Looks at the file system, creates nothing.
+    """
     home = environ.get("HOME") or "/"
-    if environ.get("CRYPTLV_SYSTEM_DIR"):
-        system_dir = os.path.abspath(environ["CRYPTLV_SYSTEM_DIR"])
+    named = environ.get("CRYPTLV_SYSTEM_DIR") or environ.get("LVM_SYSTEM_DIR")
+    if named:
+        system_dir = os.path.abspath(named)
     elif uid == 0 and os.path.isdir(STOCK_SYSTEM_DIR):
         system_dir = STOCK_SYSTEM_DIR
     else:
         state = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
         system_dir = os.path.join(os.path.abspath(state), "cryptlv")
     run_dir, lock_dir = _run_directories(environ, uid)
+    locking_dir = settings.locking_dir if settings is not None else ""
+    if locking_dir and (named or lock_dir == STOCK_LOCK_DIR):
+        lock_dir = os.path.abspath(locking_dir)
+    is_shared = not lock_dir.startswith(os.path.join(run_dir, ""))
     return Directories(
-        system_dir=system_dir, run_dir=run_dir, lock_dir=lock_dir, devices_file=_devices_file(system_dir)
+        system_dir=system_dir,
+        run_dir=run_dir,
+        lock_dir=lock_dir,
+        devices_file=_devices_file(
+            system_dir,
+            settings.devices_file_name if settings is not None else SYSTEM_DEVICES,
+            is_stocks=not environ.get("CRYPTLV_SYSTEM_DIR") and bool(named or system_dir == STOCK_SYSTEM_DIR),
+        ),
+        hints_dir=STOCK_RUN_DIR if is_shared and (settings is None or settings.uses_hints) else "",
     )
 
 
@@ -77,15 +102,15 @@ def _run_directories(environ: Mapping[str, str], uid: int) -> tuple[str, str]:
     return run_dir, os.path.join(run_dir, "@lock")
 
 
-def _devices_file(system_dir: str) -> str:
+def _devices_file(system_dir: str, name: str, *, is_stocks: bool) -> str:
     """The devices file to use.
 
-    Stock lvm2 sees only the devices in system.devices once that file exists, so in its own directory we never create
-    it: there our entries go to a file of our own until an administrator has made system.devices.
+    Stock lvm2 sees only the devices in its devices file once that exists, so in its own directory we never create
+    it: there our entries go to a file of our own until an administrator has made it.
     """
     directory = os.path.join(system_dir, "devices")
-    shared = os.path.join(directory, _SYSTEM_DEVICES)
-    if system_dir == STOCK_SYSTEM_DIR and not os.path.exists(shared):
+    shared = os.path.join(directory, name)
+    if is_stocks and not os.path.exists(shared):
         return os.path.join(directory, _OWN_DEVICES)
     return shared
 
@@ -117,7 +142,7 @@ def forbid_dumps() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def make_environment(command: str) -> Environment:
+def make_environment(command: str, system_id: str = "") -> Environment:
     """The Environment of this process, at this moment."""
     system = os.uname()
     return Environment(
@@ -127,4 +152,5 @@ def make_environment(command: str) -> Environment:
         hostname=system.nodename,
         uname=f"{system.sysname} {system.nodename} {system.release} {system.version} {system.machine}",
         command=command,
+        system_id=system_id,
     )

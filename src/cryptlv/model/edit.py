@@ -7,13 +7,39 @@ from cryptlv.names import KEYSTORE_PREFIX, is_keystore_name, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from cryptlv.model.vg import LogicalVolume, VolumeGroup
+
+    _Permitted = TypeVar("_Permitted", LogicalVolume, VolumeGroup)
 
 
 def canonical(vg: VolumeGroup) -> VolumeGroup:
-    """The form in which a volume group is written: visible volumes first, as lvm2 does, and every segment safe."""
-    safe = [lv.replace(segments=tuple(segment.made_safe() for segment in lv.segments)) for lv in vg.lvs]
-    return vg.replace(lvs=tuple(sorted(safe, key=lambda lv: not lv.is_visible)))
+    """The form in which a volume group is written: visible volumes first, as lvm2 does, and every segment safe.
+
+    A group that is one host's or shared is written as WRITE_LOCKED, with its volumes: lvm2 before 2.02.118 knows
+    neither and takes them for read-only (lib/metadata/metadata.c:vg_flag_write_locked).
+    """
+    locked = bool(vg.system_id) or vg.lock_type not in ("", "none")
+    safe = [
+        _with_permission(lv, locked=locked).replace(segments=tuple(segment.made_safe() for segment in lv.segments))
+        for lv in vg.lvs
+    ]
+    return _with_permission(vg, locked=locked).replace(
+        system_id=vg.system_id or None, lvs=tuple(sorted(safe, key=lambda lv: not lv.is_visible))
+    )
+
+
+def _with_permission(item: _Permitted, *, locked: bool) -> _Permitted:
+    """A volume (group) that says in the right way that it may be written; one that may not is left as it is."""
+    if not item.is_writable or ("WRITE_LOCKED" in item.flags, "WRITE" in item.status) == (locked, not locked):
+        return item
+    status: tuple[str, ...] = tuple(word for word in item.status if word != "WRITE")
+    flags: tuple[str, ...] = tuple(word for word in item.flags if word != "WRITE_LOCKED")
+    if locked:
+        return item.replace(status=status, flags=("WRITE_LOCKED", *flags))
+    at: int = status.index("READ") + 1 if "READ" in status else 0
+    return item.replace(status=(*status[:at], "WRITE", *status[at:]), flags=flags)
 
 
 def next_keystore_name(vg: VolumeGroup) -> str:

@@ -95,6 +95,7 @@ def _trailer(env: Environment, description: str) -> list[str]:
         f"description = {render_value(description)}",
         "",
         f"creation_host = {render_value(env.hostname)}{host}",
+        *([f"creation_host_system_id = {render_value(env.system_id)}"] if env.system_id else []),
         f"creation_time = {env.now}\t# {date}",
     ]
 

@@ -7,7 +7,6 @@ from cryptlv.errors import CryptlvError, InUseError, RefusedError, WrongCredenti
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import printable
 from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
-from cryptlv.ops.session import check_usable
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
@@ -163,7 +162,7 @@ def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
     group = session.world().group(vg_name)
     vg = group.vg
     lv = vg.lv(lv_name)
-    check_usable(group)
+    session.check_usable(vg)
     info = find_server(session.directories.run_dir, lv.id)
     if info is not None:
         return Active(name=lv_name, path=info.path, already=True)
@@ -199,12 +198,15 @@ def deactivate(
     """End the servers of the named volumes, or of all: flushed, their paths removed; -f ends those in use, too.
 
     Gives the names of those that were active, and those that still are with the reason. What a killed server left
-    behind is taken away. Raises NotFoundError.
+    behind is taken away. A volume that was active before its group became another host's can still be ended, as with
+    stock. Raises NotFoundError, RefusedError for a group that is not this host's and has nothing active here.
     """
     done: list[str] = []
     failed: list[Failed] = []
     with session.locked(vg_name, write=True):
         vg = session.world().group(vg_name).vg
+        if not any(lv.id in active_lv_ids(session.directories.run_dir) for lv in vg.lvs):
+            session.check_accessible(vg)
         for lv in [vg.lv(name) for name in lv_names] or vg.lvs:
             try:
                 if _deactivate(session, lv):

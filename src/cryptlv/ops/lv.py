@@ -75,7 +75,8 @@ def create(
     CommitError, DeviceError.
     """
     check_vg_name(vg_name)
-    request = _named(session, vg_name, request)
+    if request.name:
+        check_lv_name(vg_name, request.name)
     if request.segment_type == "linear":
         with session.locked(vg_name, write=True):
             group = session.writable_group(vg_name)
@@ -89,14 +90,11 @@ def create(
     return _create_crypt(session, vg_name, request, credentials)
 
 
-def _named(session: Session, vg_name: str, request: LvRequest) -> LvRequest:
+def _named(vg: VolumeGroup, request: LvRequest) -> LvRequest:
     """The request with a name: the next of lvm2's `lvolN` when none was given (lib/metadata/lv_manip.c)."""
     if request.name:
-        check_lv_name(vg_name, request.name)
         return request
-    with session.locked(vg_name, write=False):
-        lvs = session.world().group(vg_name).vg.lvs
-    tails = (lv.name.removeprefix(AUTO_PREFIX) for lv in lvs if lv.name.startswith(AUTO_PREFIX))
+    tails = (lv.name.removeprefix(AUTO_PREFIX) for lv in vg.lvs if lv.name.startswith(AUTO_PREFIX))
     numbers = [int(tail) for tail in tails if tail.isascii() and tail.isdigit()]
     return request.replace(name=f"{AUTO_PREFIX}{max(numbers, default=-1) + 1}")
 
@@ -114,7 +112,7 @@ def _create_crypt(
         return plan.lv
     if credentials is None:
         raise UsageError("an encrypted volume needs a passphrase or key")
-    what = f"{vg_name}/{request.name}"
+    what = f"{vg_name}/{plan.lv.name}"
     with credentials.get("create", what, handler.credential_kind) as credential:
         image, volume_key = handler.create(draft, credential, session.env, _rfc4122(session.env.random_bytes(16)))
         with volume_key, session.locked(vg_name, write=True):
@@ -197,6 +195,7 @@ def _sound(vg: VolumeGroup, request: LvRequest) -> None:
 
 def _plan_linear(session: Session, group: Group, request: LvRequest) -> _Plan:
     vg = group.vg
+    request = _named(vg, request)
     _sound(vg, request)
     length_le = _length_le(session, vg, request, reserved_le=0)
     only = _only_pvs(group, request)
@@ -215,6 +214,7 @@ def _plan_crypt(session: Session, group: Group, request: LvRequest, draft: Keyst
     from cryptlv.ops.keystore import draft_segment
 
     vg = group.vg
+    request = _named(vg, request)
     _sound(vg, request)
     store_name = next_keystore_name(vg)
     store_le = -(-draft.image_bytes // vg.extent_size_bytes)

@@ -17,29 +17,36 @@ if TYPE_CHECKING:
     from cryptlv.report.rows import Row, SeenGroup
 
 
-def _world(session: Session) -> World:
-    """All that is there, read under the locks of every volume group, so that no half-made change is seen."""
-    with session.locked(write=False, global_read=True):
-        names = {group.vg.name for group in session.world(silent=True).groups}
-        with session.locked(*names, write=False):
-            return session.world()
+def _groups(
+    session: Session, world: World, names: tuple[str, ...] = (), *, foreign: bool = False, shared: bool = False
+) -> tuple[SeenGroup, ...]:
+    """The volume groups that are this host's to show, those of `names` if there are any.
 
-
-def _groups(session: Session, world: World) -> tuple[SeenGroup, ...]:
+    As stock does, one that is not is left out in silence; a word is said when it may be that only the host's system
+    ID is missing, or when it is clustered. Raises NotFoundError or RefusedError when one of `names` cannot be shown.
+    """
     from cryptlv.activate.process import active_lv_ids
 
     active = active_lv_ids(session.directories.run_dir)
     groups = []
+    there = set()
     for group in world.groups:
-        if group.vg.system_id:
-            session.warn(
-                f"volume group {printable(group.vg.name)} is left out: it has system ID "
-                f"{printable(group.vg.system_id)}"
-            )
+        if names and group.vg.name not in names:
+            continue
+        there.add(group.vg.name)
+        hidden = session.hidden_reason(group.vg, foreign=foreign, shared=shared)
+        if hidden and names:
+            raise RefusedError(hidden)
+        if hidden:
+            if "CLUSTERED" in group.vg.status or (group.vg.system_id and not session.settings.system_id):
+                session.warn(hidden)
             continue
         mine = {pv.id for pv in group.vg.pvs}
         pvs = {pv.label.pv_id: _seen_pv(pv) for pv in world.pvs if pv.label.pv_id in mine}
         groups.append(seen_group(group.vg, pvs, active))
+    for name in names:
+        if name not in there:
+            raise NotFoundError(f"volume group {printable(name)!r} not found")
     return tuple(groups)
 
 
@@ -72,46 +79,74 @@ def _free_bytes(area: MetadataArea) -> int:
 
 def report_everything(session: Session) -> tuple[tuple[SeenGroup, ...], tuple[SeenPv, ...]]:
     """Every volume group, and the physical volumes that are in none, in the order in which they were found."""
-    world = _world(session)
-    orphans = tuple(_seen_pv(pv) for pv in world.pvs if world.group_of(pv.label.pv_id) is None)
-    return _groups(session, world), orphans
+    world = session.consistent_world()
+    return _groups(session, world), _orphans(world)
 
 
-def report_pvs(session: Session, paths: tuple[str, ...] = ()) -> list[Row]:
-    """A row for each physical volume, or for those at `paths`; raises NotFoundError for one that is none."""
+def _orphans(world: World) -> tuple[SeenPv, ...]:
+    return tuple(_seen_pv(pv) for pv in world.pvs if world.group_of(pv.label.pv_id) is None)
+
+
+def report_pvs(
+    session: Session, paths: tuple[str, ...] = (), *, foreign: bool = False, shared: bool = False
+) -> list[Row]:
+    """A row for each physical volume, or for those at `paths`.
+
+    Raises NotFoundError for a path that is none, RefusedError for one in a volume group that is not to be shown.
+    """
     import os.path
 
-    rows = pv_rows(*report_everything(session))
+    world = session.consistent_world()
+    rows = pv_rows(_groups(session, world, foreign=foreign, shared=shared), _orphans(world))
     if not paths:
         return rows
     wanted = tuple(os.path.abspath(path) for path in paths)
     shown = {pv_name(row): row for row in rows}
     for path in wanted:
         if path not in shown:
+            _refuse_hidden_pv(session, world, path)
             raise NotFoundError(f"{path}: no physical volume of the devices that are looked at")
     return [row for row in rows if pv_name(row) in wanted]
 
 
-def report_vgs(session: Session, names: tuple[str, ...] = ()) -> list[Row]:
-    """A row for each volume group, or for those named; raises NotFoundError."""
-    return vg_rows(_named(_groups(session, _world(session)), names))
+def _refuse_hidden_pv(session: Session, world: World, path: str) -> None:
+    """Raise RefusedError when a path is a physical volume of a volume group that is not shown."""
+    for pv in world.pvs:
+        group = world.group_of(pv.label.pv_id)
+        if pv.path == path and group is not None:
+            reason = session.hidden_reason(group.vg) or "it is not shown"
+            raise RefusedError(f"cannot use physical volume {path}: {reason}")
 
 
-def _named(groups: tuple[SeenGroup, ...], names: tuple[str, ...]) -> tuple[SeenGroup, ...]:
-    by_name = {group.vg.name: group for group in groups}
-    for name in names:
-        if name not in by_name:
-            raise NotFoundError(f"volume group {printable(name)!r} not found")
-    return tuple(group for group in groups if not names or group.vg.name in names)
+def report_vgs(
+    session: Session, names: tuple[str, ...] = (), *, foreign: bool = False, shared: bool = False
+) -> list[Row]:
+    """A row for each volume group, or for those named.
+
+    Raises NotFoundError, and RefusedError when one that is named is another host's, shared or clustered.
+    """
+    world = session.consistent_world(names)
+    return vg_rows(_groups(session, world, names, foreign=foreign, shared=shared))
 
 
-def report_lvs(session: Session, names: tuple[str, ...] = (), *, hidden: bool = False) -> list[Row]:
-    """A row for each logical volume, or for those named (`VG`, `VG/LV`); raises NotFoundError."""
-    groups = _groups(session, _world(session))
-    if not names:
-        return lv_rows([group for group in groups if not group.vg.is_exported], hidden=hidden)
+def report_lvs(
+    session: Session,
+    names: tuple[str, ...] = (),
+    *,
+    hidden: bool = False,
+    foreign: bool = False,
+    shared: bool = False,
+) -> list[Row]:
+    """A row for each logical volume, or for those named (`VG`, `VG/LV`).
+
+    Raises NotFoundError, and RefusedError when the volume group is another host's, shared, clustered or exported.
+    """
     pairs = [name.removeprefix("/dev/").partition("/")[::2] for name in names]
-    chosen = _named(groups, tuple(vg_name for vg_name, _ in pairs))
+    vg_names = tuple(dict.fromkeys(vg_name for vg_name, _ in pairs))
+    world = session.consistent_world(vg_names)
+    chosen = _groups(session, world, vg_names, foreign=foreign, shared=shared)
+    if not names:
+        return lv_rows([group for group in chosen if not group.vg.is_exported], hidden=hidden)
     for group in chosen:
         if group.vg.is_exported:
             raise RefusedError(f"volume group {printable(group.vg.name)} is exported")

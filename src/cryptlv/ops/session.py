@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 
 from cryptlv.errors import CryptlvError, RefusedError
-from cryptlv.host.scan import scan
-from cryptlv.names import printable
+from cryptlv.host.scan import assemble, read_pvs
+from cryptlv.names import check_vg_name, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from cryptlv.environment import Environment
     from cryptlv.host.devicesfile import DevicesFile
     from cryptlv.host.locks import LockDirectory
-    from cryptlv.host.scan import Group, World
+    from cryptlv.host.lvmconf import HostSettings
+    from cryptlv.host.scan import FoundPv, Group, World
     from cryptlv.host.system import Directories
     from cryptlv.model.vg import VolumeGroup
 
@@ -33,8 +34,8 @@ class Session:
     """One command's dealings with the machine; `close()` gives every device back.
 
     `devices` are the paths of --devices, empty for those of the devices file. `test` stops each operation before its
-    first write. `force` counts the -f options. `open_device(path, writable)` opens a device: FileDevice, or in tests
-    a device that keeps a record.
+    first write. `force` counts the -f options. `settings` are stock's, None for its defaults. `open_device(path,
+    writable)` opens a device: FileDevice, or in tests a device that keeps a record.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Session:
         warn: Warn = _ignore,
         inform: Warn = _ignore,
         open_device: OpenDevice | None = None,
+        settings: HostSettings | None = None,
     ) -> None:
         self.directories = directories
         self.env = env
@@ -56,6 +58,7 @@ class Session:
         self.force = force
         self._warn = warn
         self.inform = inform
+        self._settings = settings
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
         self._parsed: dict[bytes, VolumeGroup] = {}
@@ -94,7 +97,16 @@ class Session:
         """The devices file of the system directory."""
         from cryptlv.host.devicesfile import DevicesFile
 
-        return DevicesFile(self.directories.devices_file, self.directories.lock_dir)
+        return DevicesFile(self.directories.devices_file, self.directories.lock_dir, self.env.system_id)
+
+    @property
+    def settings(self) -> HostSettings:
+        """What stock lvm2's configuration says of this host."""
+        if self._settings is None:
+            from cryptlv.host.lvmconf import HostSettings
+
+            self._settings = HostSettings(system_id=self.env.system_id)
+        return self._settings
 
     def device_paths(self) -> tuple[str, ...]:
         """The devices that this command looks at."""
@@ -108,10 +120,74 @@ class Session:
     def world(self, also: Iterable[str] = (), *, silent: bool = False) -> World:
         """Scan the devices, and those of `also`; says each warning unless `silent`."""
         warn = _ignore if silent else self.warn
-        found = scan(self._present([*self.device_paths(), *also], warn), self._parsed)
+        warnings: list[str] = []
+        found = assemble(self._read(tuple(also), warnings), warnings)
         for warning in found.warnings:
             warn(warning)
         return found
+
+    def consistent_world(self, vg_names: tuple[str, ...] = ()) -> World:
+        """All that is there, each volume group (or each of those named) as it was under its lock.
+
+        As stock's reports do, the locks are taken one after the other, so that a group that is being changed for long
+        holds up nobody who changes another; while all are read, under the global lock, no device changes hands.
+        Other groups than those named are as they were found.
+        """
+        warnings: list[str] = []
+        with self.locked(write=False, global_read=not vg_names):
+            pvs = {pv.path: pv for pv in self._read((), warnings)}
+            first = assemble(pvs.values())
+            for name in vg_names or sorted({group.vg.name for group in first.groups}):
+                with self.locked(name, write=False):
+                    self._read_group(first, name, pvs, warnings)
+        world = assemble(pvs.values(), warnings)
+        for warning in world.warnings:
+            self.warn(warning)
+        return world
+
+    def _read_group(self, first: World, name: str, pvs: dict[str, FoundPv], warnings: list[str]) -> None:
+        """Read a group's physical volumes again, into `pvs`; everything, when it was not there or has more now."""
+        groups = [group for group in first.groups if group.vg.name == name]
+        paths = [path for group in groups for path in group.pv_paths.values()]
+        again = read_pvs(self._present(paths, self.warn), warnings.append, self._parsed)
+        known = {pv.label.pv_id for pv in pvs.values()} | {lost for group in groups for lost in group.missing_pv_ids}
+        wanted = {pv.id for found in again for area in found.areas if area.vg is not None for pv in area.vg.pvs}
+        if not groups or not wanted <= known:
+            again = self._read((), warnings)
+            paths = list(pvs)
+        for path in paths:
+            pvs.pop(path, None)
+        pvs.update({pv.path: pv for pv in again})
+
+    def _read(self, also: tuple[str, ...], warnings: list[str]) -> list[FoundPv]:
+        """The physical volumes on the devices of this command and on `also`.
+
+        A listed device that is known by more than its name must have the PV id of its entry, or that of another one:
+        names move from device to device, and what is not listed must not be used.
+        """
+        if self.named_devices:
+            return read_pvs(
+                self._present([*self.named_devices, *also], warnings.append), warnings.append, self._parsed
+            )
+        listed = self.devices_file()
+        entries = listed.entries()
+        foreign = listed.foreign_system_id()
+        if foreign is not None:
+            mine = self.env.system_id or "none"
+            warnings.append(f"{listed.path} is of system ID {printable(foreign or 'none')}, this host's is {mine}")
+        paths = [*(entry.path for entry in entries), *also]
+        pvs = read_pvs(self._present(paths, warnings.append), warnings.append, self._parsed)
+        wanted = {entry.path: entry.pv_id for entry in entries if entry.pv_id and entry.path not in also}
+        if not wanted:
+            return pvs
+        allowed = {entry.pv_id for entry in entries}
+        kept = [pv for pv in pvs if pv.path not in wanted or pv.label.pv_id.replace("-", "") in allowed]
+        warnings += [
+            f"{pv.path}: ignored, this is another device than {listed.path} has under that name (lvmdevices --update)"
+            for pv in pvs
+            if pv not in kept
+        ]
+        return kept
 
     def _present(self, paths: Iterable[str], warn: Warn) -> Iterator[Device]:
         for path in dict.fromkeys(paths):
@@ -130,12 +206,20 @@ class Session:
     def locked(
         self, *vg_names: str, write: bool, global_write: bool = False, global_read: bool = False
     ) -> Iterator[None]:
-        """Hold the locks of an operation, in lvm2's order: the global one first where it is needed, then the VGs'."""
+        """Hold the locks of an operation, in lvm2's order: the global one first where it is needed, then the VGs'.
+
+        Under the global lock for writing devices and volume groups come and go: lvm2's hints are emptied then.
+        """
         locks = self.locks()
         with ExitStack() as stack:
             if global_write or global_read:
                 stack.enter_context(locks.global_(write=global_write))
+            if global_write and not self.test:
+                from cryptlv.host.hints import hints_cleared
+
+                stack.enter_context(hints_cleared(self.directories.hints_dir, self.warn))
             for name in sorted(vg_names):
+                check_vg_name(name)  # it becomes a file name
                 stack.enter_context(locks.vg(name, write=write))
             yield
 
@@ -146,25 +230,41 @@ class Session:
         shared, or with missing physical volumes.
         """
         group = self.world().group(name)
-        check_changeable(group)
+        self.check_usable(group.vg)
+        _check_changeable(group)
         return group
 
+    def hidden_reason(self, vg: VolumeGroup, *, foreign: bool = False, shared: bool = False) -> str:
+        """Why a volume group is not this host's to look at, "" when it is (lib/metadata/metadata.c:vg_read).
 
-def check_usable(group: Group) -> None:
-    """Raise RefusedError when a volume group is not this host's to activate or change."""
-    vg = group.vg
-    name = printable(vg.name)
-    if vg.is_exported:
-        raise RefusedError(f"volume group {name!r} is exported; import it first")
-    if vg.lock_type and vg.lock_type != "none":
-        raise RefusedError(f"volume group {name!r} has lock type {printable(vg.lock_type)}: it needs lvmlockd")
-    if vg.system_id:
-        raise RefusedError(f"cannot access volume group {name!r} with system ID {printable(vg.system_id)}")
+        With `foreign` another host's group is, with `shared` one that needs a lock manager.
+        """
+        name = printable(vg.name)
+        if vg.lock_type not in ("", "none") and not shared:
+            return f"cannot access volume group {name} with lock type {printable(vg.lock_type)}: it needs lvmlockd"
+        if not foreign and not self.settings.allows(vg.system_id):
+            mine = self.settings.system_id
+            local = f"local system ID {mine}" if mine else "unknown local system ID"
+            return f"cannot access volume group {name} with system ID {printable(vg.system_id or '')} with {local}"
+        if "CLUSTERED" in vg.status:
+            return f"cannot access clustered volume group {name}: see lvmlockd(8) for making it a shared one"
+        return ""
+
+    def check_accessible(self, vg: VolumeGroup) -> None:
+        """Raise RefusedError when a volume group is another host's, shared or clustered."""
+        reason = self.hidden_reason(vg)
+        if reason:
+            raise RefusedError(reason)
+
+    def check_usable(self, vg: VolumeGroup) -> None:
+        """Raise RefusedError when a volume group is not this host's to activate or change, or is exported."""
+        self.check_accessible(vg)
+        if vg.is_exported:
+            raise RefusedError(f"volume group {printable(vg.name)!r} is exported; import it first")
 
 
-def check_changeable(group: Group) -> None:
-    """Raise RefusedError when a volume group must not be changed from here."""
-    check_usable(group)
+def _check_changeable(group: Group) -> None:
+    """Raise RefusedError when a volume group must not be changed, whoever's it is."""
     vg = group.vg
     name = printable(vg.name)
     if not vg.is_writable:
@@ -191,8 +291,21 @@ def open_session(
     """The session of a command on this machine."""
     import os
 
+    from cryptlv.host.lvmconf import configuration_directory, observe_settings
     from cryptlv.host.system import make_environment, observe_directories
 
-    directories = observe_directories(os.environ, os.geteuid())
-    env = make_environment(command_line)
-    return Session(directories, env, devices=devices, test=test, force=force, warn=warn, inform=inform)
+    settings = observe_settings(configuration_directory(os.environ), os.uname().nodename)
+    directories = observe_directories(os.environ, os.geteuid(), settings)
+    session = Session(
+        directories,
+        make_environment(command_line, settings.system_id),
+        devices=devices,
+        test=test,
+        force=force,
+        warn=warn,
+        inform=inform,
+        settings=settings,
+    )
+    for warning in settings.warnings:
+        session.warn(warning)
+    return session

@@ -38,12 +38,19 @@ def create(session: Session, name: str, paths: tuple[str, ...], extent_size_byte
             name=name,
             id=session.env.new_uuid(),
             seqno=0,
+            system_id=session.env.system_id or None,
             extent_size_sectors=extent_sectors,
             pvs=tuple(_pv(label, path, extent_sectors) for label, path in zip(labels, places, strict=True)),
         )
         if session.test:
             return vg
         return _write(session, vg, labels, places, fresh)
+
+
+def names(session: Session) -> tuple[str, ...]:
+    """The volume groups that are this host's, by name."""
+    groups = session.world(silent=True).groups
+    return tuple(sorted(group.vg.name for group in groups if not session.hidden_reason(group.vg)))
 
 
 def _write(

@@ -1,0 +1,166 @@
+"""What stock lvm2's configuration says that this program must honour (lvm.conf, lvmlocal.conf).
+
+The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie, whether hints are kept, and the
+devices file's name. Within a file and from lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles,
+files of host tags (`lvm_TAG.conf`) and --config are not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cryptlv.errors import DeviceError, FormatError
+from cryptlv.model.nodes import Section
+from cryptlv.ondisk.config import parse_config
+from cryptlv.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptlv.model.nodes import Value
+
+STOCK_SYSTEM_DIR = "/etc/lvm"
+SYSTEM_DEVICES = "system.devices"
+_MAX_SYSTEM_ID = 128
+_LVM_APPLICATION = "f64406832c2140e8ac5422d1089aae03"
+_SECTIONS = ("global", "local", "devices")
+
+
+class HostSettings(Record):
+    """Settings of this host; the defaults are stock's own. `locking_dir` is "" when the configuration has none.
+
+    `warnings` has a line for each thing in the configuration that an administrator should know.
+    """
+
+    system_id: str = ""
+    extra_system_ids: tuple[str, ...] = ()
+    locking_dir: str = ""
+    uses_hints: bool = True
+    devices_file_name: str = SYSTEM_DEVICES
+    warnings: tuple[str, ...] = ()
+
+    def allows(self, system_id: str | None) -> bool:
+        """Whether a volume group of that system ID is this host's (lib/metadata/metadata.c:is_system_id_allowed).
+
+        One without a system ID is everybody's; extra IDs count only for a host that has an ID.
+        """
+        if not system_id or system_id == self.system_id:
+            return True
+        return bool(self.system_id) and system_id in self.extra_system_ids
+
+
+def configuration_directory(environ: Mapping[str, str]) -> str:
+    """Where lvm.conf lies: LVM_SYSTEM_DIR as for stock ("" is nowhere), else CRYPTLV_SYSTEM_DIR, else /etc/lvm."""
+    named = environ.get("LVM_SYSTEM_DIR")
+    if named is None:
+        named = environ.get("CRYPTLV_SYSTEM_DIR") or STOCK_SYSTEM_DIR
+    return os.path.abspath(named) if named else ""
+
+
+def observe_settings(directory: str, hostname: str) -> HostSettings:
+    """The settings in a directory's files, the defaults where there are none.
+
+    Raises FormatError for a file that is no configuration, as stock runs no command then.
+    """
+    settings: dict[str, Value] = {}
+    for name in ("lvm.conf", "lvmlocal.conf") if directory else ():
+        _gather(os.path.join(directory, name), settings)
+    warnings: list[str] = []
+    extra = settings.get("local/extra_system_ids", ())
+    return HostSettings(
+        system_id=_system_id(settings, hostname, warnings),
+        extra_system_ids=tuple(str(word) for word in extra) if isinstance(extra, tuple) else (str(extra),),
+        locking_dir=_text(settings, "global/locking_dir"),
+        uses_hints=_text(settings, "devices/hints", "all") != "none",
+        devices_file_name=_text(settings, "devices/devicesfile") or SYSTEM_DEVICES,
+        warnings=tuple(warnings),
+    )
+
+
+def _gather(path: str, settings: dict[str, Value]) -> None:
+    """Enter a file's settings as `section/name`; a file that is not there, or not ours to read, has none."""
+    try:
+        with open(path, "rb") as file:
+            root = parse_config(file.read())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except OSError as error:
+        raise DeviceError(f"{path}: cannot read: {error.strerror}", errno=error.errno or 0) from None
+    except FormatError as error:
+        raise error.at(path) from None
+    for section, value in root.items:
+        if section in _SECTIONS and isinstance(value, Section):
+            settings.update({f"{section}/{name}": inner for name, inner in value.items})
+
+
+def _text(settings: Mapping[str, Value], name: str, default: str = "") -> str:
+    value = settings.get(name, default)
+    return value if isinstance(value, str) else default
+
+
+def _system_id(settings: Mapping[str, Value], hostname: str, warnings: list[str]) -> str:
+    """The host's system ID, "" when it has none."""
+    source = _text(settings, "global/system_id_source", "none") or "none"
+    local = _text(settings, "local/system_id")
+    if local and source != "lvmlocal":
+        warnings.append(f'local/system_id is set but not used: global/system_id_source is "{source}", not "lvmlocal"')
+    if source == "none":
+        return ""
+    found = _clean(_raw_system_id(source.lower(), settings, local, hostname, warnings))
+    if found.startswith("localhost"):
+        warnings.append(f'the system ID {found} is not used: it may not begin with "localhost"')
+        found = ""
+    if not found:
+        warnings.append(f'no system ID found from global/system_id_source "{source}"')
+    return found
+
+
+def _raw_system_id(source: str, settings: Mapping[str, Value], local: str, hostname: str, warnings: list[str]) -> str:
+    machine_id = os.path.join(_text(settings, "global/etc", "/etc"), "machine-id")
+    if source == "uname":
+        return hostname
+    if source == "lvmlocal":
+        return local
+    if source in ("machineid", "machine-id"):
+        return _first_line(machine_id, warnings)
+    if source == "appmachineid":
+        return _application_id(_first_line("/etc/machine-id", warnings))
+    if source == "file":
+        path = _text(settings, "global/system_id_file")
+        return _first_line(path, warnings) if path else ""
+    warnings.append(f'global/system_id_source "{source}" is not known')
+    return ""
+
+
+def _first_line(path: str, warnings: list[str]) -> str:
+    """A file's first line that says something, without its comment."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [line.partition("#")[0].strip() for line in file]
+    except OSError as error:
+        warnings.append(f"{path}: cannot read: {error.strerror}")
+        return ""
+    said = [line for line in lines if line]
+    if len(said) > 1:
+        warnings.append(f"{path}: only the first line counts as system ID")
+    return said[0] if said else ""
+
+
+def _application_id(machine_id: str) -> str:
+    """systemd's machine ID for the application lvm2 (sd_id128_get_machine_app_specific), as a version 4 UUID."""
+    import hmac
+    import uuid
+
+    try:
+        key = bytes.fromhex(machine_id)
+    except ValueError:
+        return ""
+    digest = hmac.digest(key, bytes.fromhex(_LVM_APPLICATION), "sha256")[:16]
+    return uuid.UUID(bytes=digest, version=4).hex if key else ""
+
+
+def _clean(text: str) -> str:
+    """The characters that stock keeps of a system ID (lib/misc/lvm-string.c:copy_systemid_chars)."""
+    start = next((place for place, c in enumerate(text) if c.isascii() and c.isalnum()), len(text))
+    return "".join(c for c in text[start:] if c.isascii() and (c.isalnum() or c in "._-+"))[:_MAX_SYSTEM_ID]

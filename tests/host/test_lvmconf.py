@@ -1,0 +1,65 @@
+"""Stock's configuration as far as it binds us; what stock makes of the same files is in compat/test_foreign.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.errors import FormatError
+from cryptlv.host.lvmconf import HostSettings, configuration_directory, observe_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def settings(folder: Path, conf: str = "", local: str = "") -> HostSettings:
+    (folder / "lvm.conf").write_text(conf)
+    (folder / "lvmlocal.conf").write_text(local)
+    return observe_settings(str(folder), "host")
+
+
+def test_without_files_stocks_defaults_hold(tmp_path: Path) -> None:
+    assert observe_settings(str(tmp_path / "none"), "host") == HostSettings() == observe_settings("", "host")
+
+
+def test_the_directory_is_stocks_unless_ours_is_named() -> None:
+    assert configuration_directory({}) == "/etc/lvm"
+    assert configuration_directory({"CRYPTLV_SYSTEM_DIR": "/s"}) == "/s"
+    assert configuration_directory({"CRYPTLV_SYSTEM_DIR": "/s", "LVM_SYSTEM_DIR": "/l"}) == "/l"
+    assert configuration_directory({"LVM_SYSTEM_DIR": ""}) == ""
+
+
+def test_the_last_value_counts_in_every_way_of_writing_it(tmp_path: Path) -> None:
+    conf = """
+        # global/locking_dir = "/not"
+        global { umask = 077 locking_dir = "/a" }   # the first
+        devices { hints = "none" scan = [ "/dev" ] filter = [ "a|.*|" ] devicesfile = "x.devices" }
+        global/locking_dir = "/b"
+    """
+    found = settings(tmp_path, conf, "global { locking_dir = '/c' } local { extra_system_ids = [ 'p', 'q' ] }")
+    assert (found.locking_dir, found.uses_hints, found.devices_file_name) == ("/c", False, "x.devices")
+    assert found.extra_system_ids == ("p", "q")
+    assert found.warnings == ()
+
+
+def test_a_file_that_cannot_be_parsed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"lvm\.conf"):
+        settings(tmp_path, "global {")
+
+
+def test_whose_a_system_id_is() -> None:
+    host = HostSettings(system_id="me", extra_system_ids=("old",))
+    assert all(map(host.allows, ("", None, "me", "old")))
+    assert not host.allows("other")
+    assert not HostSettings(extra_system_ids=("old",)).allows("old"), "a host without an ID has no others either"
+
+
+def test_a_source_that_gives_nothing_is_told(tmp_path: Path) -> None:
+    for conf in ('system_id_source = "file"', 'system_id_source = "lvmlocal"', 'system_id_source = "no"'):
+        found = settings(tmp_path, f"global {{ {conf} }}")
+        assert found.system_id == ""
+        assert any("no system ID" in line for line in found.warnings)
+    found = settings(tmp_path, 'global { system_id_source = "file" system_id_file = "/none/x" }')
+    assert any("/none/x" in line for line in found.warnings)
+    assert any("not used" in line for line in settings(tmp_path, "", 'local/system_id = "x"').warnings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 
-from cryptlv.errors import CryptlvError, RefusedError
+from cryptlv.errors import CheckError, CryptlvError, RefusedError
 from cryptlv.host.scan import scan
 from cryptlv.names import printable
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from cryptlv.environment import Environment
     from cryptlv.host.devicesfile import DevicesFile
     from cryptlv.host.locks import LockDirectory
-    from cryptlv.host.scan import Group, World
+    from cryptlv.host.scan import Group, Parsed, World
     from cryptlv.host.system import Directories
-    from cryptlv.model.vg import VolumeGroup
 
     OpenDevice = Callable[[str, bool], Device]
     Warn = Callable[[str], None]
@@ -58,7 +57,7 @@ class Session:
         self.inform = inform
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
-        self._parsed: dict[bytes, VolumeGroup] = {}
+        self._parsed: Parsed = {}
         self._opened: dict[str, tuple[bool, Device]] = {}
 
     def device(self, path: str, *, writable: bool = False) -> Device:
@@ -160,6 +159,8 @@ def check_usable(group: Group) -> None:
         raise RefusedError(f"volume group {name!r} has lock type {printable(vg.lock_type)}: it needs lvmlockd")
     if vg.system_id:
         raise RefusedError(f"cannot access volume group {name!r} with system ID {printable(vg.system_id)}")
+    if group.hazards:
+        raise CheckError(group.hazards)
 
 
 def check_changeable(group: Group) -> None:

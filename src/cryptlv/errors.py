@@ -39,20 +39,32 @@ class FormatError(CryptlvError):
     """Bytes that do not follow their format.
 
     `device` is the path or name of where they lie ("" when not known yet), `offset_bytes` their place there (None
-    when it has none) and `field` the name of what is wrong.
+    when it has none) and `field` the name of what is wrong. In a text whose places are not known yet, `keys` has the
+    names of the sections that lead to the field.
     """
 
-    def __init__(self, message: str, *, device: str = "", offset_bytes: int | None = None, field: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        device: str = "",
+        offset_bytes: int | None = None,
+        field: str = "",
+        keys: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.device = device
         self.offset_bytes = offset_bytes
         self.field = field
+        self.keys = keys
 
     def at(self, device: str, offset_bytes: int | None = None) -> FormatError:
         """The same error with its device (and place) named, for the layer that knows them."""
         place = self.offset_bytes if offset_bytes is None else offset_bytes
-        return type(self)(self.message, device=self.device or device, offset_bytes=place, field=self.field)
+        return type(self)(
+            self.message, device=self.device or device, offset_bytes=place, field=self.field, keys=self.keys
+        )
 
     def __str__(self) -> str:
         where = self.device

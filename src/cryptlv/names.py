@@ -24,9 +24,23 @@ def _check_characters(kind: str, name: str) -> None:
     if not name:
         raise UsageError(f"{kind} name is empty")
     if name.startswith("-") or name in (".", ".."):
-        raise UsageError(f"{kind} name {name!r} is not allowed: it starts with a hyphen or is a dot name")
+        raise UsageError(
+            f"{kind} name {printable(name[:64])!r} is not allowed: it starts with a hyphen or is a dot name"
+        )
     if len(name) > _MAX_DM_NAME or not _NAME_CHARACTERS.issuperset(name):
-        raise UsageError(f"{kind} name {printable(name)!r} is not allowed: use up to 127 of A-Z a-z 0-9 . _ + -")
+        raise UsageError(
+            f"{kind} name {printable(name[:200])!r} is not allowed: use up to 127 of A-Z a-z 0-9 . _ + -"
+        )
+
+
+def is_name(name: str) -> bool:
+    """Whether lvm2 would take it for a volume or a volume group; such a name is also safe in a path."""
+    return (
+        0 < len(name) <= _MAX_DM_NAME
+        and _NAME_CHARACTERS.issuperset(name)
+        and not name.startswith("-")
+        and name not in (".", "..")
+    )
 
 
 def check_vg_name(name: str) -> str:
@@ -62,12 +76,12 @@ def is_keystore_name(name: str) -> bool:
 
 def parse_uuid(text: str) -> str:
     """The 32 characters of a hyphenated UUID; raises ValueError when it is not one."""
-    groups = text.split("-")
+    groups = text.split("-", len(_UUID_GROUPS))
     if tuple(map(len, groups)) != _UUID_GROUPS:
-        raise ValueError(f"{printable(text)!r} is not an LVM2 UUID")
+        raise ValueError(f"{printable(text[:64])!r} is not an LVM2 UUID")
     plain = "".join(groups)
     if not _UUID_CHARACTERS.issuperset(plain):
-        raise ValueError(f"{printable(text)!r} is not an LVM2 UUID")
+        raise ValueError(f"{printable(text[:64])!r} is not an LVM2 UUID")
     return plain
 
 
@@ -94,4 +108,5 @@ def printable(text: str) -> str:
     """Text from a disk or a user made safe for a terminal: control characters are shown as escapes."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    table = {ord(c): c.encode("unicode_escape").decode("ascii") for c in set(text) if not c.isprintable()}
+    return text.translate(table)

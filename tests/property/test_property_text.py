@@ -24,6 +24,8 @@ SIXTHS = st.integers(-(10**9), 10**9).map(lambda number: number / 64)  # what %f
 SCALARS = st.one_of(STRINGS, INTEGERS, SIXTHS)
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=4).map(tuple))
 SMALL = st.integers(0, 2**31)
+COUNTS = st.integers(0, 2**32 - 1)
+NAMES = st.text("abcXYZ019._+-", max_size=12)
 WORDS = st.lists(st.sampled_from(["READ", "WRITE", "VISIBLE", "FUTURE", 'odd "word"', ""]), max_size=4).map(tuple)
 TAGS = st.lists(STRINGS, max_size=2).map(tuple)
 IDS = st.text(UUID_ALPHABET, min_size=32, max_size=32).map(render_uuid)
@@ -126,14 +128,14 @@ def volume_groups(draw: st.DrawFn) -> VolumeGroup:
                 )
         lvs.append(
             LogicalVolume(
-                name=f"lv{number}{draw(STRINGS)}",
+                name=f"lv{number}{draw(NAMES)}",
                 id=draw(IDS),
                 status=draw(WORDS),
                 flags=draw(WORDS),
                 tags=draw(TAGS),
                 creation_time=draw(st.one_of(st.none(), SMALL)),
                 creation_host=draw(STRINGS),
-                read_ahead=draw(st.one_of(st.none(), INTEGERS)),
+                read_ahead=draw(st.one_of(st.none(), COUNTS)),
                 segments=tuple(segments),
                 extra=draw(EXTRA),
             )
@@ -141,7 +143,7 @@ def volume_groups(draw: st.DrawFn) -> VolumeGroup:
     return VolumeGroup(
         name="vg",
         id=draw(IDS),
-        seqno=draw(INTEGERS),
+        seqno=draw(COUNTS),
         status=draw(WORDS),
         flags=draw(WORDS),
         tags=draw(TAGS),

@@ -8,6 +8,7 @@ import sys
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import CryptlvError, UsageError
+from cryptlv.names import printable
 from cryptlv.ops.check import describe_pv, dump_headers, find_metadata, save_metadata
 
 TYPE_CHECKING = False
@@ -23,14 +24,22 @@ _NOTHING = "no metadata text: the device is in no volume group, or keeps its met
 
 
 def _show(metadata: MetadataText | None, terminal: Terminal) -> None:
-    """The text between two lines of hyphens, byte for byte, as lvm2's pvck shows it."""
+    """The text between two lines of hyphens, as lvm2's pvck shows it; -f has it byte for byte.
+
+    A sound text has no control characters; those of another would go to the terminal.
+    """
     if metadata is None:
         terminal.error(_NOTHING)
         return
     terminal.give(metadata.summary)
     terminal.give("---")
     sys.stdout.flush()
-    sys.stdout.buffer.write(metadata.text + b"\n")
+    for line in metadata.text.split(b"\n"):
+        shown = line
+        if not line.isascii() or not line.decode("ascii").isprintable():
+            words = line.decode("utf-8", "surrogateescape").split("\t")
+            shown = "\t".join(map(printable, words)).encode()
+        sys.stdout.buffer.write(shown + b"\n")
     sys.stdout.buffer.flush()
     terminal.give("---")
 

@@ -77,7 +77,14 @@ class FileDevice:
         return self._sector_size
 
     def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        buffer = bytearray(length_bytes)
+        self._check_range("read", offset_bytes, length_bytes)
+        try:
+            data = os.pread(self._descriptor, length_bytes, offset_bytes)
+        except OSError as error:
+            self._fail(f"read {length_bytes} bytes at {offset_bytes}", error)
+        if len(data) == length_bytes:
+            return data
+        buffer = bytearray(length_bytes)  # the system gives two gigabytes at most in one go
         self.read_into(offset_bytes, memoryview(buffer))
         return bytes(buffer)
 

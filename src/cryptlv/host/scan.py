@@ -7,20 +7,29 @@ is verified by its checksum, the highest sequence number wins, and each copy tha
 from __future__ import annotations
 
 from cryptlv.errors import CryptlvError, DeviceError, FormatError, NotFoundError
+from cryptlv.model.check import find_violations
 from cryptlv.names import printable
-from cryptlv.ondisk.label import LABEL_SCAN_BYTES, find_label
-from cryptlv.ondisk.mda import MDA_HEADER_BYTES, check_text, decode_mda_header, text_pieces
+from cryptlv.ondisk.config import MAX_TEXT_BYTES, Allowance, find_place
+from cryptlv.ondisk.label import LABEL_SCAN_BYTES, check_layout, find_label
+from cryptlv.ondisk.mda import MDA_HEADER_BYTES, check_text, decode_mda_header, place_in_ring, text_pieces
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.record import Record
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
     from cryptlv.device import Device
     from cryptlv.model.vg import VolumeGroup
     from cryptlv.ondisk.label import PvLabel
-    from cryptlv.ondisk.mda import MdaHeader
+    from cryptlv.ondisk.mda import MdaHeader, RawLocation
+
+    Parsed: TypeAlias = dict[bytes, tuple[bytes, VolumeGroup | FormatError]]
+    """Texts that were read, each once, and what was found in them."""
+
+_MOST_VIOLATIONS = 10
 
 
 class MetadataArea(Record):
@@ -46,23 +55,26 @@ class MetadataArea(Record):
 
 
 class FoundPv(Record):
-    """A device with a label."""
+    """A device with a label. `problems` says what its label has wrong; nothing may be written by such a label."""
 
     path: str
     size_bytes: int
     label: PvLabel
     areas: tuple[MetadataArea, ...]
+    problems: tuple[str, ...] = ()
 
 
 class Group(Record):
     """A volume group as found: its newest metadata, where its PVs are, and what was odd.
 
     `areas` are the metadata areas of its own PVs; `pv_paths` has no entry for a PV whose device was not found.
+    `hazards` says why writing to its volumes could destroy something else, such as metadata.
     """
 
     vg: VolumeGroup
     pv_paths: Mapping[str, str]
     areas: tuple[MetadataArea, ...]
+    hazards: tuple[str, ...] = ()
 
     @property
     def missing_pv_ids(self) -> tuple[str, ...]:
@@ -104,7 +116,7 @@ class World(Record):
         return None
 
 
-def read_pv(device: Device, warn: Callable[[str], None], parsed: dict[bytes, VolumeGroup]) -> FoundPv | None:
+def read_pv(device: Device, warn: Callable[[str], None], parsed: Parsed) -> FoundPv | None:
     """The physical volume on a device, or None when it has no label; raises DeviceError.
 
     `parsed` remembers texts, which are mostly the same on all PVs of a group.
@@ -115,36 +127,84 @@ def read_pv(device: Device, warn: Callable[[str], None], parsed: dict[bytes, Vol
         warn(f"{device.path}: {remark}")
     if label is None:
         return None
-    areas = [read_area(device, label.pv_id, start, size, parsed) for start, size in label.mdas]
-    return FoundPv(path=device.path, size_bytes=device.size_bytes, label=label, areas=tuple(areas))
+    problems = {error.field: str(error.at(device.path)) for error in check_layout(label, device.size_bytes)}
+    allowance = Allowance()
+    areas: list[MetadataArea] = []
+    for number, (start, size) in enumerate(label.mdas):
+        problem = problems.pop(f"pv_header.mda[{number}]", "")
+        if problem:
+            areas.append(
+                MetadataArea(path=device.path, pv_id=label.pv_id, start_bytes=start, size_bytes=size, problem=problem)
+            )
+        else:
+            areas.append(read_area(device, label.pv_id, start, size, parsed, allowance))
+    for problem in problems.values():
+        warn(problem)
+    return FoundPv(
+        path=device.path,
+        size_bytes=device.size_bytes,
+        label=label,
+        areas=tuple(areas),
+        problems=tuple(problems.values()),
+    )
 
 
 def read_area(
-    device: Device, pv_id: str, start_bytes: int, size_bytes: int, parsed: dict[bytes, VolumeGroup]
+    device: Device,
+    pv_id: str,
+    start_bytes: int,
+    size_bytes: int,
+    parsed: Parsed,
+    allowance: Allowance | None = None,
 ) -> MetadataArea:
-    """One metadata area; whatever is wrong with it is said in `problem`."""
+    """One metadata area; whatever is wrong with it is said in `problem`, with the device and the place there.
+
+    `allowance` is the memory that its device's texts may take.
+    """
     area = MetadataArea(path=device.path, pv_id=pv_id, start_bytes=start_bytes, size_bytes=size_bytes)
     try:
         header = decode_mda_header(device.read(start_bytes, MDA_HEADER_BYTES), start_bytes, size_bytes)
-    except (FormatError, DeviceError) as error:
+    except FormatError as error:
+        return area.replace(problem=str(error.at(device.path)))
+    except DeviceError as error:
         return area.replace(problem=f"metadata area header: {error}")
     area = area.replace(header=header)
-    location = header.committed
-    if header.is_ignored or location is None:
+    if header.is_ignored or header.committed is None:
         return area
     try:
-        pieces = text_pieces(size_bytes, location.offset_bytes, location.size_bytes)
-        raw = b"".join(device.read(start_bytes + offset, length) for offset, length in pieces)
-        text = check_text(raw, location)
-        vg = parsed.get(text)
-        if vg is None:
-            vg = parsed[text] = parse_vg(text)
-    except (FormatError, DeviceError) as error:
+        text, found = _read_text(device, area, header.committed, parsed, allowance or Allowance())
+    except FormatError as error:
+        place = place_in_ring(area.size_bytes, header.committed, error.offset_bytes or 0)
+        return area.replace(problem=str(error.at(device.path, start_bytes + place)))
+    except DeviceError as error:
         return area.replace(problem=f"metadata text: {error}")
-    return area.replace(text=text, vg=vg)
+    return area.replace(text=text, vg=found)
 
 
-def scan(devices: Iterable[Device], parsed: dict[bytes, VolumeGroup] | None = None) -> World:
+def _read_text(
+    device: Device, area: MetadataArea, location: RawLocation, parsed: Parsed, allowance: Allowance
+) -> tuple[bytes, VolumeGroup]:
+    """The text at a location and what it says; the offset of a FormatError is one in the text."""
+    if location.size_bytes > MAX_TEXT_BYTES:
+        raise FormatError(f"text of {location.size_bytes} bytes is too long: {MAX_TEXT_BYTES} are read", field="text")
+    pieces = text_pieces(area.size_bytes, location.offset_bytes, location.size_bytes)
+    raw = b"".join([device.read(area.start_bytes + offset, length) for offset, length in pieces])
+    text = check_text(raw, location)
+    del raw  # it may be long
+    if text in parsed:
+        text, found = parsed[text]
+    else:
+        try:
+            found = parse_vg(text, allowance)
+        except FormatError as error:
+            found = error.with_traceback(None)
+        parsed[text] = text, found
+    if isinstance(found, FormatError):
+        raise found
+    return text, found
+
+
+def scan(devices: Iterable[Device], parsed: Parsed | None = None) -> World:
     """Read every device once. A device that fails is warned about and left out.
 
     `parsed` remembers texts from scan to scan: what is read again under a lock is mostly what was read before.
@@ -155,9 +215,7 @@ def scan(devices: Iterable[Device], parsed: dict[bytes, VolumeGroup] | None = No
     return assemble(read_pvs(devices, warnings.append, parsed), warnings)
 
 
-def read_pvs(
-    devices: Iterable[Device], warn: Callable[[str], None], parsed: dict[bytes, VolumeGroup]
-) -> list[FoundPv]:
+def read_pvs(devices: Iterable[Device], warn: Callable[[str], None], parsed: Parsed) -> list[FoundPv]:
     """The physical volumes on devices; one that fails is warned about and left out."""
     pvs: list[FoundPv] = []
     for device in devices:
@@ -196,14 +254,50 @@ def _group(pvs: Sequence[FoundPv], warnings: list[str]) -> tuple[Group, ...]:
     for pv in pvs:
         for area in pv.areas:
             if area.problem:
-                warnings.append(f"{area.path}: {area.problem}")
+                warnings.append(area.problem)
             if area.vg is not None:
                 copies.setdefault(area.vg.id, []).append(area)
     newest = [_newest(found, warnings) for found in copies.values()]
-    return tuple(_assemble(vg, pvs, warnings) for vg in newest)
+    for area in newest:
+        warnings += _violations(area)
+    vgs = [area.vg for area in newest if area.vg is not None]
+    owners = _owners(vgs, pvs)
+    return tuple(_assemble(vg, pvs, owners, warnings) for vg in vgs)
 
 
-def _newest(areas: Sequence[MetadataArea], warnings: list[str]) -> VolumeGroup:
+def _violations(area: MetadataArea) -> Iterator[str]:
+    """The rules that a volume group breaks, with their place; the first few of them."""
+    if area.vg is None or area.text is None or area.header is None or area.header.committed is None:
+        return
+    for count, violation in enumerate(find_violations(area.vg)):
+        if count == _MOST_VIOLATIONS:
+            yield f"{area.path}: volume group {area.vg.name} breaks more rules; the first {count} are told"
+            return
+        at = find_place(area.text, (area.vg.name, *violation.keys))
+        place = area.start_bytes + place_in_ring(area.size_bytes, area.header.committed, at)
+        field = violation.keys[-1]
+        yield str(FormatError(violation.message, device=area.path, offset_bytes=place, field=field))
+
+
+def _owners(vgs: Sequence[VolumeGroup], pvs: Sequence[FoundPv]) -> Mapping[str, str]:
+    """The id of the volume group that a PV belongs to, by the PV's id, where several groups say it is theirs.
+
+    It is the one whose metadata lies on the PV itself; when that is none or not one of them, nobody's ("").
+    """
+    claims: dict[str, list[str]] = {}
+    for vg in vgs:
+        for pv_id in {pv.id for pv in vg.pvs}:
+            claims.setdefault(pv_id, []).append(vg.id)
+    own = {pv.label.pv_id: {area.vg.id for area in pv.areas if area.vg is not None} for pv in pvs}
+    owners: dict[str, str] = {}
+    for pv_id, vg_ids in claims.items():
+        if len(vg_ids) > 1:
+            held = own.get(pv_id, set()).intersection(vg_ids)
+            owners[pv_id] = held.pop() if len(held) == 1 else ""
+    return owners
+
+
+def _newest(areas: Sequence[MetadataArea], warnings: list[str]) -> MetadataArea:
     best = max(areas, key=lambda area: area.vg.seqno if area.vg else -1)  # the first of equals
     assert best.vg is not None  # noqa: S101 - areas without a volume group are not among the copies
     for area in areas:
@@ -216,12 +310,17 @@ def _newest(areas: Sequence[MetadataArea], warnings: list[str]) -> VolumeGroup:
             )
         else:
             warnings.append(f"{area.path}: metadata of volume group {best.vg.name} differs from that on {best.path}")
-    return best.vg
+    return best
 
 
-def _assemble(vg: VolumeGroup, pvs: Sequence[FoundPv], warnings: list[str]) -> Group:
+def _assemble(vg: VolumeGroup, pvs: Sequence[FoundPv], owners: Mapping[str, str], warnings: list[str]) -> Group:
     ids = {pv.id for pv in vg.pvs}
-    own = [pv for pv in pvs if pv.label.pv_id in ids]
+    own = [pv for pv in pvs if pv.label.pv_id in ids and owners.get(pv.label.pv_id, vg.id) == vg.id]
+    warnings += [
+        f"{pv.path}: volume group {vg.name} says that it is its physical volume, but others do so too; not used in it"
+        for pv in pvs
+        if pv.label.pv_id in ids and owners.get(pv.label.pv_id, vg.id) != vg.id
+    ]
     warnings += [
         f"{pv.path}: has old metadata of volume group {vg.name} but is not one of its PVs any more"
         for pv in pvs
@@ -233,4 +332,27 @@ def _assemble(vg: VolumeGroup, pvs: Sequence[FoundPv], warnings: list[str]) -> G
         for pv in vg.pvs
         if pv.id not in paths
     ]
-    return Group(vg=vg, pv_paths=paths, areas=tuple(area for pv in own for area in pv.areas))
+    hazards = tuple(_hazards(vg, own))
+    warnings += hazards
+    return Group(vg=vg, pv_paths=paths, areas=tuple(area for pv in own for area in pv.areas), hazards=hazards)
+
+
+def _hazards(vg: VolumeGroup, own: Sequence[FoundPv]) -> Iterator[str]:
+    """Extents that lie over a label or a metadata area."""
+    known = {pv.id: pv for pv in vg.pvs}
+    for found in own:
+        pv = known[found.label.pv_id]
+        start = pv.pe_start_sectors * SECTOR_SIZE
+        end = start + pv.pe_count * vg.extent_size_bytes
+        label_end = (found.label.sector + 1) * SECTOR_SIZE
+        taken = [(0, label_end), *((first, first + size) for first, size in found.label.mdas)]
+        if start < end and any(start < stop and first < end for first, stop in taken):
+            yield str(
+                FormatError(
+                    f"volume group {vg.name}: the extents of physical volume {pv.id}, bytes {start} to {end}, lie "
+                    "over its label or a metadata area",
+                    device=found.path,
+                    offset_bytes=start,
+                    field="pe_start",
+                )
+            )

@@ -1,36 +1,55 @@
 """The rules that every volume group must keep: what lvm2's vg_validate and check_lv_segments ask, and ours.
 
 Nothing is committed, allocated from or activated while `check` finds something; it goes on after a fault, so that
-all of them are reported at once.
+all of them are reported at once. Each rule takes time in proportion to the number of segments and places.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice
 
 from cryptlv.model.vg import Surroundings
-from cryptlv.names import printable
+from cryptlv.names import is_name, printable
+from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from cryptlv.model.vg import LogicalVolume, VolumeGroup
+    from cryptlv.model.vg import LogicalVolume, Segment, VolumeGroup
+
+    Place = tuple[int, int, LogicalVolume, int]
+
+_MAX_EXTENTS = 2**32 - 1
+_MOST = 100
+
+
+class Violation(Record):
+    """A rule that is broken: `message` says by what, `keys` leads to it in the metadata text, from the group on.
+
+    The last key is the field. `lv_names` has the volumes that are concerned; none when the whole group is.
+    """
+
+    message: str
+    keys: tuple[str, ...]
+    lv_names: tuple[str, ...] = ()
+
+
+def find_violations(vg: VolumeGroup) -> Iterator[Violation]:
+    """Every violation, as it is found."""
+    yield from _check_group(vg)
+    yield from _check_lvs(vg)
 
 
 def check(vg: VolumeGroup) -> tuple[str, ...]:
-    """Every violation, one line each; empty when the volume group is sound."""
-    return (*_check_pvs(vg), *_check_lvs(vg), *_check_space(vg))
+    """The violations, one line each, the first hundred of them; empty when the volume group is sound."""
+    return tuple(violation.message for violation in islice(find_violations(vg), _MOST))
 
 
 def check_lv(vg: VolumeGroup, lv: LogicalVolume) -> tuple[str, ...]:
-    """What is wrong with one volume and its place in the group; empty when it is sound."""
-    around = Surroundings(vg=vg, lvs={other.name: other for other in vg.lvs})
-    prefix = f"{printable(vg.name)}/{printable(lv.name)} "
-    return (
-        *_check_segments(lv, around),
-        *(line for line in _check_space(vg) if line.startswith(prefix) or prefix in line),
-    )
+    """What is wrong with one volume and its place in the group, or with the group; empty when both are sound."""
+    found = (line for line in find_violations(vg) if not line.lv_names or lv.name in line.lv_names)
+    return tuple(line.message for line in islice(found, _MOST))
 
 
 def _duplicates(values: Iterable[str]) -> Iterator[str]:
@@ -41,61 +60,152 @@ def _duplicates(values: Iterable[str]) -> Iterator[str]:
         seen.add(value)
 
 
-def _check_pvs(vg: VolumeGroup) -> Iterator[str]:
+def _check_group(vg: VolumeGroup) -> Iterator[Violation]:
     name = printable(vg.name)
     if vg.extent_size_sectors < 1:
-        yield f"{name}: extent_size {vg.extent_size_sectors} is not positive"
+        yield Violation(
+            message=f"{name}: extent_size {vg.extent_size_sectors} is not positive", keys=("extent_size",)
+        )
     if vg.seqno < 0:
-        yield f"{name}: seqno {vg.seqno} is negative"
+        yield Violation(message=f"{name}: seqno {vg.seqno} is negative", keys=("seqno",))
+    place = ("physical_volumes", "id")
     for pv_id in _duplicates(pv.id for pv in vg.pvs):
-        yield f"{name}: physical volume {printable(pv_id)} is listed twice"
+        yield Violation(message=f"{name}: physical volume {printable(pv_id)} is listed twice", keys=place)
     for pv in vg.pvs:
         if min(pv.pe_start_sectors, pv.pe_count, pv.dev_size_sectors) < 0:
-            yield f"{name}: physical volume {printable(pv.id)} has a negative size"
+            yield Violation(message=f"{name}: physical volume {printable(pv.id)} has a negative size", keys=place)
 
 
-def _check_lvs(vg: VolumeGroup) -> Iterator[str]:
-    for name in _duplicates(lv.name for lv in vg.lvs):
-        yield f"{printable(vg.name)}: two logical volumes are named {printable(name)}"
-    for lv_id in _duplicates(lv.id for lv in vg.lvs):
-        yield f"{printable(vg.name)}: two logical volumes have the id {printable(lv_id)}"
-    around = Surroundings(vg=vg, lvs={lv.name: lv for lv in vg.lvs})
+def _check_lvs(vg: VolumeGroup) -> Iterator[Violation]:
+    lvs = {lv.name: lv for lv in vg.lvs}
+    group = printable(vg.name)
+    if len(lvs) < len(vg.lvs):
+        for name in _duplicates(lv.name for lv in vg.lvs):
+            yield Violation(
+                message=f"{group}: two logical volumes are named {printable(name)}",
+                keys=_keys(name),
+                lv_names=(name,),
+            )
+    ids: dict[str, list[str]] = {}
     for lv in vg.lvs:
-        yield from _check_segments(lv, around)
+        ids.setdefault(lv.id, []).append(lv.name)
+    for lv_id, names in ids.items():
+        if len(names) > 1:
+            message = f"{group}: {len(names)} logical volumes have the id {printable(lv_id)}"
+            yield Violation(message=message, keys=_keys(names[1], "id"), lv_names=tuple(names))
+    around = Surroundings(vg=vg, lvs=lvs)
+    used: dict[str, list[Place]] = {pv.id: [] for pv in vg.pvs}
+    parts: dict[str, list[str]] = {}
+    for lv in vg.lvs:
+        yield from _check_lv(lv, around, used, parts)
+    yield from _check_space(vg, used)
+    for name in _in_circles(parts):
+        message = f"{group}/{printable(name)}: is a part of itself"
+        yield Violation(message=message, keys=_keys(name), lv_names=(name,))
 
 
-def _check_segments(lv: LogicalVolume, around: Surroundings) -> Iterator[str]:
-    name = f"{printable(around.vg.name)}/{printable(lv.name)}"
+def _keys(name: str, *tail: str) -> tuple[str, ...]:
+    return ("logical_volumes", name, *tail)
+
+
+def _check_lv(
+    lv: LogicalVolume, around: Surroundings, used: dict[str, list[Place]], parts: dict[str, list[str]]
+) -> Iterator[Violation]:
+    """The rules of one volume; notes where it lies in `used`, and the volumes that it is made of in `parts`."""
+    if not is_name(lv.name):
+        yield _of_lv(lv, around, "name", "the name is not allowed")
     if not lv.segments:
-        yield f"{name}: has no segment"
+        yield _of_lv(lv, around, "segment_count", "has no segment")
     expected_le = 0
     for number, segment in enumerate(lv.segments, 1):
-        where = f"{name} segment {number}"
         if segment.start_le != expected_le:
-            yield f"{where}: starts at extent {segment.start_le}, not at {expected_le}"
+            message = f"starts at extent {segment.start_le}, not at {expected_le}"
+            yield _of_segment(lv, around, number, "start_extent", message)
         if segment.length_le < 1:
-            yield f"{where}: has {segment.length_le} extents"
+            yield _of_segment(lv, around, number, "extent_count", f"has {segment.length_le} extents")
         expected_le = segment.start_le + max(segment.length_le, 0)
-        yield from segment.check(where, lv, around)
+        for field, message in (*segment.check(lv, around), *_unknown_parts(segment, around)):
+            yield _of_segment(lv, around, number, field, message)
+        for pv_id, start_pe, length_pe in segment.footprint():
+            places = used.get(pv_id)
+            if places is None:
+                message = f"physical volume {printable(pv_id)} is not in the volume group"
+                yield _of_segment(lv, around, number, "areas", message)
+            else:
+                places.append((start_pe, length_pe, lv, number))
+        if named := [name for _, name in segment.parts()]:
+            parts.setdefault(lv.name, []).extend(named)
+    if expected_le > _MAX_EXTENTS:
+        yield _of_lv(lv, around, "segment_count", f"has {expected_le} extents, more than {_MAX_EXTENTS}")
 
 
-def _check_space(vg: VolumeGroup) -> Iterator[str]:
+def _unknown_parts(segment: Segment, around: Surroundings) -> Iterator[tuple[str, str]]:
+    for field, name in segment.parts():
+        if name not in around.lvs:
+            yield field, f"{field} names {printable(name[:64])}, neither a physical nor a logical volume here"
+
+
+def _of_lv(lv: LogicalVolume, around: Surroundings, field: str, message: str) -> Violation:
+    name = f"{printable(around.vg.name)}/{printable(lv.name)}"
+    return Violation(message=f"{name}: {message}", keys=_keys(lv.name, field), lv_names=(lv.name,))
+
+
+def _of_segment(lv: LogicalVolume, around: Surroundings, number: int, field: str, message: str) -> Violation:
+    keys = _keys(lv.name, f"segment{number}", field)
+    return Violation(message=f"{_where(around.vg, lv, number)}: {message}", keys=keys, lv_names=(lv.name,))
+
+
+def _where(vg: VolumeGroup, lv: LogicalVolume, number: int) -> str:
+    return f"{printable(vg.name)}/{printable(lv.name)} segment {number}"
+
+
+def _check_space(vg: VolumeGroup, used: dict[str, list[Place]]) -> Iterator[Violation]:
     """Each physical extent belongs to one segment and lies on its physical volume."""
     counts = {pv.id: pv.pe_count for pv in vg.pvs}
-    used: dict[str, list[tuple[int, int, str]]] = {}
-    for lv in vg.lvs:
-        for number, segment in enumerate(lv.segments, 1):
-            where = f"{printable(vg.name)}/{printable(lv.name)} segment {number}"
-            for pv_id, start_pe, length_pe in segment.footprint():
-                if pv_id not in counts:
-                    yield f"{where}: physical volume {printable(pv_id)} is not in the volume group"
-                elif start_pe < 0 or length_pe < 0 or start_pe + length_pe > counts[pv_id]:
-                    end = counts[pv_id]
-                    yield f"{where}: extents {start_pe}+{length_pe} lie beyond the {end} of {printable(pv_id)}"
-                else:
-                    used.setdefault(pv_id, []).append((start_pe, length_pe, where))
     for pv_id, places in used.items():
-        places.sort()
-        for (start, length, where), (next_start, _, next_where) in pairwise(places):
-            if start + length > next_start:
-                yield f"{next_where}: extent {next_start} of {printable(pv_id)} belongs to {where} too"
+        places.sort(key=_start)
+        reached, last = 0, None
+        for place in places:
+            start, length, lv, number = place
+            if start < 0 or length < 0 or start + length > counts[pv_id]:
+                beyond = f"extents {start}+{length} lie beyond the {counts[pv_id]} of {printable(pv_id)}"
+                message = f"{_where(vg, lv, number)}: {beyond}"
+                yield Violation(
+                    message=message, keys=_keys(lv.name, f"segment{number}", "areas"), lv_names=(lv.name,)
+                )
+                continue
+            if start < reached and last is not None:
+                other = _where(vg, last[2], last[3])
+                message = f"{_where(vg, lv, number)}: extent {start} of {printable(pv_id)} belongs to {other} too"
+                keys = _keys(lv.name, f"segment{number}", "areas")
+                yield Violation(message=message, keys=keys, lv_names=(lv.name, last[2].name))
+            if start + length > reached:
+                reached, last = start + length, place
+
+
+def _start(place: Place) -> tuple[int, int]:
+    return place[0], place[1]
+
+
+def _in_circles(parts: dict[str, list[str]]) -> list[str]:
+    """The volumes at which a walk from a volume to its parts comes back to one that it is still in."""
+    found: list[str] = []
+    done: set[str] = set()
+    for first, its_parts in parts.items():
+        if first in done:
+            continue
+        inside: set[str] = {first}
+        walk = [(first, iter(its_parts))]
+        while walk:
+            name, rest = walk[-1]
+            part = next(rest, None)
+            if part is None:
+                done.add(name)
+                inside.discard(name)
+                walk.pop()
+            elif part in inside:
+                found.append(part)
+            elif part in parts and part not in done:
+                inside.add(part)
+                walk.append((part, iter(parts[part])))
+    return found

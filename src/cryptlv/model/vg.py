@@ -75,6 +75,10 @@ class Segment(Record):
         """Words in which other volumes may be named; what is not understood gives all that it has."""
         return iter(())
 
+    def parts(self) -> Iterable[tuple[str, str]]:
+        """The volumes that the segment is made of: (field, name), as the text has them."""
+        return ()
+
     def made_safe(self) -> Segment:
         """The same segment in a form that stock lvm2 can read."""
         return self
@@ -94,9 +98,9 @@ class Segment(Record):
         """The mapping of this segment; raises RefusedError for types that cannot be mapped."""
         raise RefusedError(f"segments of type {self.type_name} cannot be activated")
 
-    def check(self, where: str, lv: LogicalVolume, around: Surroundings) -> Iterator[str]:
-        """What is wrong with the segment, which is one of `lv`'s: one line each, beginning with `where`."""
-        return iter(())
+    def check(self, lv: LogicalVolume, around: Surroundings) -> Iterable[tuple[str, str]]:
+        """What is wrong with the segment, which is one of `lv`'s: (field, line) for each."""
+        return ()
 
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         """The type's own items in the text, in order, with PVs by the names `pv_names` gives their ids."""

@@ -8,14 +8,19 @@ The grammar is that of lvm2's parser (device_mapper/libdm-config.c:_get_token, _
     scalar := int | float | "escaped string" | 'raw string' | bare word
 
 A number that begins with 0 is octal; `a/b = 1` makes a section a; `#` begins a comment up to the end of its line.
+
+A text from a disk may be made to do harm: how deep sections nest is limited, and what the tree may take of memory
+(see `Allowance`).
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from cryptlv.errors import FormatError
 from cryptlv.model.nodes import Section
+from cryptlv.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +31,15 @@ if TYPE_CHECKING:
 
     Shortcut: TypeAlias = Callable[[str, int], tuple[str, Section, int] | None]
 
-MAX_TEXT_BYTES = 128 * 1024 * 1024
+MAX_TEXT_BYTES = 32 * MIB
+"""80 000 logical volumes have such a text; a longer one would not fit into the memory that we allow ourselves."""
 MAX_DEPTH = 32
+MEMORY_BYTES = 128 * MIB
+"""What reading the metadata of one device may take, as `Allowance` reckons it."""
+_ITEM_BYTES = 240
+_SCALAR_BYTES = 128
+_SHORTCUT_FACTOR = 6
+_TEXT_FACTOR = 2
 _INT64 = 2**63
 _SHORTCUT_DEPTH = 2
 
@@ -64,18 +76,35 @@ _SPECIAL = re.compile(r'["\\]')
 _PLAIN_KEY = re.compile(r"[^\s#={}\"'/]+\Z")
 
 
-class _Parser:
-    """One pass over a text; `position` counts characters, which are bytes (see parse_config)."""
+class Allowance:
+    """The memory that reading may still take, reckoned from what is read; texts of one device share one."""
 
-    def __init__(self, text: str, shortcuts: Mapping[str, Shortcut]) -> None:
+    def __init__(self, left_bytes: int = MEMORY_BYTES) -> None:
+        self.left_bytes = left_bytes
+
+    def take(self, count: int, each_bytes: int = 1) -> bool:
+        """Take it; False when there is not that much left."""
+        self.left_bytes -= count * each_bytes
+        return self.left_bytes >= 0
+
+
+class _Parser:
+    """One pass over a text in which a character is a byte."""
+
+    def __init__(self, text: str, shortcuts: Mapping[str, Shortcut], allowance: Allowance) -> None:
         self.text = text
         self.position = 0
         self.shortcuts = shortcuts
+        self.allowance = allowance
+        self.is_ascii = text.isascii()
 
     def error(self, message: str, position: int | None = None) -> FormatError:
         place = self.position if position is None else position
-        place = len(self.text[:place].encode("utf-8", "surrogateescape"))
         return FormatError(message, offset_bytes=place, field="text")
+
+    def take(self, count: int, each_bytes: int) -> None:
+        if not self.allowance.take(count, each_bytes):
+            raise self.error("there is more in the metadata than is read; nothing of it is used")
 
     def next(self, pattern: re.Pattern[str], expected: str) -> re.Match[str]:
         match = pattern.match(self.text, self.position)
@@ -93,6 +122,7 @@ class _Parser:
         shortcut = self.shortcuts.get(name) if depth == _SHORTCUT_DEPTH else None
         while True:
             if shortcut is not None and (ready := shortcut(self.text, self.position)) is not None:
+                self.take(ready[2] - self.position, _SHORTCUT_FACTOR)
                 self.position = ready[2]
                 found.append(ready[:2])
                 continue
@@ -104,16 +134,18 @@ class _Parser:
                 return tuple(found)
             if kind == "mark":
                 raise self.error("expected a key", _start(match))
+            self.take(1, _ITEM_BYTES)
             key = self.key_of(match)
+            inner = depth + 1 + (key.count("/") if kind == "word" else 0)
             mark = self.next(_TOKEN, f"'=' or '{{' after {key[:64]!r}")
             if mark["mark"] == "{":
-                value: Value = Section(items=self.items(depth + 1, key))
+                value: Value = Section(items=self.items(inner, key))
             elif mark["mark"] == "=":
                 value = self.value()
             else:
                 raise self.error(f"expected '=' or '{{' after {key[:64]!r}", _start(mark))
             if kind == "word" and "/" in key:
-                if depth + key.count("/") > MAX_DEPTH:
+                if inner > MAX_DEPTH + 1:
                     raise self.error(f"sections are nested more than {MAX_DEPTH} deep", _start(match))
                 found.append(_nest(key, value))
             else:
@@ -121,8 +153,14 @@ class _Parser:
 
     def key_of(self, match: re.Match[str]) -> str:
         if match["string"] is not None:
-            return _unescape(match["string"])
-        return match["raw"][1:-1] if match["raw"] is not None else match["word"]
+            return self.decoded(_unescape(match["string"]))
+        return self.decoded(match["raw"][1:-1] if match["raw"] is not None else match["word"])
+
+    def decoded(self, found: str) -> str:
+        """What was found in the text, as UTF-8; what is none is kept (see `parse_config`)."""
+        if self.is_ascii or found.isascii():
+            return found
+        return found.encode("latin-1").decode("utf-8", "surrogateescape")
 
     def value(self) -> Value:
         match = self.next(_TOKEN, "a value")
@@ -136,6 +174,7 @@ class _Parser:
             match = self.next(_TOKEN, "a value or ']'")
             if match["mark"] == "]":
                 return tuple(found)
+            self.take(1, _SCALAR_BYTES)
             found.append(self.scalar(match))
             match = self.next(_TOKEN, "',' or ']'")
             if match["mark"] == "]":
@@ -146,9 +185,9 @@ class _Parser:
     def scalar(self, match: re.Match[str]) -> Scalar:
         kind = match.lastgroup
         if kind == "string":
-            return _unescape(match["string"])
+            return self.decoded(_unescape(match["string"]))
         if kind == "raw":
-            return match["raw"][1:-1]
+            return self.decoded(match["raw"][1:-1])
         if kind != "word":
             raise self.error("expected a value", _start(match))
         word = match["word"]
@@ -159,9 +198,9 @@ class _Parser:
             if number - number:  # infinite: there is no text for it
                 raise self.error(f"{word[:64]} is too large", _start(match))
             return number
-        if word[0].isdigit() or word[0] in "+-.":
+        if word[0] in "+-.0123456789":
             raise self.error(f"{word[:64]!r} is not a number", _start(match))
-        return word
+        return self.decoded(word)
 
     def integer(self, word: str, position: int) -> int:
         digits = word.lstrip("+-")
@@ -192,17 +231,71 @@ def _nest(key: str, value: Value) -> Item:
     return parts[0], value
 
 
-def parse_config(text: bytes | str, shortcuts: Mapping[str, Shortcut] | None = None) -> Section:
+class _Found(Exception):  # noqa: N818 - a signal
+    """The place that was looked for has been passed."""
+
+
+class _Finder(_Parser):
+    """A pass that notes where the items of a path begin, each within the one before it."""
+
+    def __init__(self, text: str, path: tuple[str, ...]) -> None:
+        super().__init__(text, {}, Allowance())
+        self.path = path
+        self.level = 0
+        self.found = 0
+        self.place = 0
+
+    def items(self, depth: int, name: str = "") -> tuple[Item, ...]:
+        outer, self.level = self.level, depth
+        super().items(depth, name)
+        if self.found >= depth:  # all of what it was to be in has been seen
+            raise _Found
+        self.level = outer
+        return ()
+
+    def key_of(self, match: re.Match[str]) -> str:
+        if self.found == len(self.path):
+            raise _Found
+        key = super().key_of(match)
+        if self.level == self.found and key == self.path[self.found]:
+            self.found += 1
+            self.place = _start(match)
+        return key
+
+
+def find_place(text: bytes, path: tuple[str, ...]) -> int:
+    """The byte at which the item that `path` leads to begins: the names of its sections, then its own.
+
+    Where there is no such item it is that of the innermost section; 0 when there is none of them.
+    """
+    finder = _Finder(_as_characters(text), path)
+    with suppress(_Found, FormatError):  # what lies behind the place does not matter
+        finder.items(0)
+    return finder.place
+
+
+def _as_characters(text: bytes) -> str:
+    """A character for each byte, up to a NUL: one of a few bytes would make all of them take as much."""
+    end = text.find(b"\0")
+    return str(memoryview(text)[:end] if end >= 0 else text, "latin-1")
+
+
+def parse_config(
+    text: bytes | str, shortcuts: Mapping[str, Shortcut] | None = None, allowance: Allowance | None = None
+) -> Section:
     """The tree of a config text; bytes are UTF-8, others pass through. Raises FormatError with the byte's offset.
 
-    `shortcuts` has, for sections of the volume group by name, a function that is given the text and where an item of
-    the section begins, and gives (key, section, end of the item), or None to have it parsed here.
+    `shortcuts` has, for sections of the volume group by name, a function that is given the text (a character for
+    each byte) and where an item of the section begins, and gives (key, section, end of the item), or None to have it
+    parsed here. `allowance` is what the tree may take of memory.
     """
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogateescape")
     if len(text) > MAX_TEXT_BYTES:
-        raise FormatError(f"text of {len(text)} bytes is too long", field="text")
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "surrogateescape")
-    return Section(items=_Parser(text.partition("\0")[0], shortcuts or {}).items(0))
+        raise FormatError(f"text of {len(text)} bytes is too long: {MAX_TEXT_BYTES} are read", field="text")
+    parser = _Parser(_as_characters(text), shortcuts or {}, allowance or Allowance())
+    parser.take(len(text), _TEXT_FACTOR)
+    return Section(items=parser.items(0))
 
 
 def render_value(value: Value) -> str:

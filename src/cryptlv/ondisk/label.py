@@ -140,6 +140,41 @@ class _AreaReader:
         return version, flags, self.areas("bootloader areas")
 
 
+def check_layout(label: PvLabel, device_size_bytes: int) -> Iterator[FormatError]:
+    """What the areas of a label have wrong on a device of that size; nothing may be written by such a label.
+
+    The errors of metadata areas have the field `pv_header.mda[N]`, N from 0 on, and stand for that area alone.
+    """
+    place = label.sector * SECTOR_SIZE + _HEAD.size + _PV_HEAD.size
+    behind_label = (label.sector + 1) * SECTOR_SIZE
+    places_of_mdas = place + (len(label.data_areas) + 1) * _AREA.size
+    taken: list[Area] = []
+    for number, (start, size) in enumerate(label.mdas):
+        message = ""
+        if start < behind_label:
+            message = "lies over the label"
+        elif start + size > device_size_bytes:
+            message = f"ends beyond the device's {device_size_bytes} bytes"
+        elif any(start < end and other < start + size for other, end in taken):
+            message = "lies over another metadata area"
+        if message:
+            yield FormatError(
+                f"metadata area of {size} bytes at {start} {message}",
+                offset_bytes=places_of_mdas + number * _AREA.size,
+                field=f"pv_header.mda[{number}]",
+            )
+        else:
+            taken.append((start, start + size))
+    for number, (start, size) in enumerate(label.data_areas):
+        end = start + size if size else max(label.data_range_sectors[1] * SECTOR_SIZE, start + 1)
+        if start < behind_label or any(start < stop and first < end for first, stop in taken):
+            yield FormatError(
+                f"data area at {start} lies over the label or a metadata area",
+                offset_bytes=place + number * _AREA.size,
+                field=f"pv_header.data_area[{number}]",
+            )
+
+
 def find_label(head: bytes) -> tuple[PvLabel | None, tuple[str, ...]]:
     """The label in a device's first four sectors, and remarks on what looks like one but is not.
 

@@ -173,6 +173,12 @@ def text_pieces(area_bytes: int, offset_bytes: int, size_bytes: int) -> tuple[tu
     return ((offset_bytes, first), (MDA_HEADER_BYTES, size_bytes - first))
 
 
+def place_in_ring(area_bytes: int, location: RawLocation, text_offset_bytes: int) -> int:
+    """Where in its area a byte of a text lies, which may go round the end."""
+    place = location.offset_bytes + text_offset_bytes
+    return place if place < area_bytes else place - area_bytes + MDA_HEADER_BYTES
+
+
 def check_text(raw: bytes, location: RawLocation) -> bytes:
     """The text without its NUL; raises FormatError when its checksum is wrong."""
     if lvm_crc(raw) != location.crc:

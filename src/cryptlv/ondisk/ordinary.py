@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SPACE = r"(?:[ \t\n]++|\#[^\n]*+)*+"
-_NUMBER = r"(?:0|[1-9][0-9]{0,17})(?=[\s\#}\],])"
+_NUMBER = r"(?:0|[1-9][0-9]{0,8})(?=[\s\#}\],])"
+_TIME = r"(?:0|[1-9][0-9]{0,11})(?=[\s\#}\],])"
+_NAME = r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,126}+"
 _LIST = r'\[(?:"[A-Z_]*+"(?:,[ ]"[A-Z_]*+")*+)?+\]'
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """A pattern in which a blank stands for white space and comments, if any, NUMBER and LIST for what they say."""
-    return re.compile(text.replace(" ", _SPACE).replace("NUMBER", _NUMBER).replace("LIST", _LIST), re.ASCII)
+    """A pattern in which a blank stands for white space and comments, if any, and NUMBER, TIME, LIST for one."""
+    for word, meaning in ((" ", _SPACE), ("NUMBER", _NUMBER), ("TIME", _TIME), ("LIST", _LIST)):
+        text = text.replace(word, meaning)
+    return re.compile(text, re.ASCII)
 
 
 class _Patterns:
@@ -33,8 +37,9 @@ class _Patterns:
         group = "[0-9a-zA-Z!#]"
         uuid = "-".join(f"{group}{{{length}}}" for length in (6, 4, 4, 4, 4, 4, 6))
         self.head = _pattern(
-            rf' ([A-Za-z0-9._+-]++) \{{ id = "({uuid})" status = (LIST) flags = (LIST)'
-            r'(?: creation_time = (NUMBER) creation_host = "([^"\\]*+)")?+ segment_count = (NUMBER)'
+            rf' ({_NAME}) \{{ id = "({uuid})" status = (LIST) flags = (LIST)'
+            r'(?: creation_time = (TIME) creation_host = "([\x20\x21\x23-\x5b\x5d-\x7e]*+)")?+'
+            r" segment_count = (NUMBER)"
         )
         self.segment = _pattern(
             r" segment([1-9][0-9]{0,8}) \{ start_extent = (NUMBER) extent_count = (NUMBER) "

@@ -6,11 +6,11 @@ identity; what breaks a rule but can be held is left to `model.check`.
 
 from __future__ import annotations
 
-from cryptlv.errors import FormatError
+from cryptlv.errors import FormatError, UsageError
 from cryptlv.model.nodes import Section, items_without
 from cryptlv.model.vg import LogicalVolume, PhysicalVolume, VolumeGroup
-from cryptlv.names import check_vg_name, parse_uuid, printable
-from cryptlv.ondisk.config import parse_config
+from cryptlv.names import check_vg_name, is_name, parse_uuid, printable
+from cryptlv.ondisk.config import find_place, parse_config
 from cryptlv.ondisk.ordinary import OrdinaryLv, OrdinaryReader
 from cryptlv.record import Record
 from cryptlv.segments import parse_segment
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cryptlv.model.vg import Segment
+    from cryptlv.ondisk.config import Allowance
 
+_LIMIT_32 = 2**32
+_LIMIT_SECTORS = 2**54
+"""The end of what 64 bits can count in bytes."""
 CONTENTS = "Text Format Volume Group"
 _TRAILER_KEYS = frozenset(
     ("contents", "version", "description", "creation_host", "creation_host_system_id", "creation_time")
@@ -56,43 +60,64 @@ class Document(Record):
     creation_time: int = 0
 
 
-def parse_vg(text: bytes | str) -> VolumeGroup:
-    """The volume group in a metadata text; raises FormatError with the field, or the byte, that is wrong."""
-    return parse_document(text).vg
+def parse_vg(text: bytes | str, allowance: Allowance | None = None) -> VolumeGroup:
+    """The volume group in a metadata text; raises FormatError with the field and the byte that are wrong.
+
+    `allowance` is what may be taken of memory.
+    """
+    return parse_document(text, allowance).vg
 
 
-def parse_document(text: bytes | str) -> Document:
+def parse_document(text: bytes | str, allowance: Allowance | None = None) -> Document:
     """A metadata text as it lies in a metadata area, a backup or an archive; raises FormatError."""
+    try:
+        return _parse_document(text, allowance)
+    except FormatError as error:
+        if error.offset_bytes is not None or not error.keys:
+            raise
+        wrong = error.with_traceback(None)  # and with it the tree, before the text is read again
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    raise wrong.at("", find_place(data, wrong.keys))
+
+
+def _parse_document(text: bytes | str, allowance: Allowance | None) -> Document:
     ordinary = OrdinaryReader()
-    root = parse_config(text, {"logical_volumes": ordinary.read})
+    root = parse_config(text, {"logical_volumes": ordinary.read}, allowance)
     named = [(name, section) for name, section in root.sections() if name not in _TRAILER_KEYS]
     if len(named) != 1:
-        raise FormatError(f"metadata describes {len(named)} volume groups, not one", field="text")
+        raise FormatError(
+            f"metadata describes {len(named)} volume groups, not one",
+            field="text",
+            keys=(named[1][0] if named else "contents",),
+        )
     if root.get("contents") != CONTENTS or root.get("version") != 1:
         raise FormatError(
-            'not LVM2 metadata: contents = "Text Format Volume Group", version = 1 missing', field="contents"
+            'not LVM2 metadata: contents = "Text Format Volume Group", version = 1 missing',
+            field="contents",
+            keys=("contents",),
         )
     name, section = named[0]
-    fields = _Fields(section, printable(name))
-    trailer = _Fields(root, "metadata")
+    fields = _Fields(section, printable(name), (name,))
+    trailer = _Fields(root, "metadata", ())
     return Document(
         vg=_parse_vg(name, fields, ordinary),
         description=trailer.text("description"),
         creation_host=trailer.text("creation_host"),
-        creation_time=trailer.number("creation_time", 0),
+        creation_time=trailer.number("creation_time", 0, below=2**63),
     )
 
 
 class _Fields:
-    """Typed access to a section's items; `where` begins each error."""
+    """Typed access to a section's items; `where` begins each error, `keys` leads to the section in the text."""
 
-    def __init__(self, section: Section, where: str) -> None:
+    def __init__(self, section: Section, where: str, keys: tuple[str, ...]) -> None:
         self.section = section
         self.where = where
+        self.keys = keys
         self._values = dict(reversed(section.items))  # the first of duplicates wins
 
     def error(self, field: str, message: str) -> FormatError:
-        return FormatError(f"{self.where}: {message}", field=field)
+        return FormatError(f"{self.where}: {message}", field=field, keys=(*self.keys, field))
 
     def text(self, key: str, default: str | None = "") -> str:
         value = self._values.get(key, default)
@@ -100,14 +125,16 @@ class _Fields:
             raise self.error(key, f"{key} is missing or not a string")
         return value
 
-    def number(self, key: str, default: int | None = None) -> int:
+    def number(self, key: str, default: int | None = None, *, below: int = _LIMIT_32, least: int = 0) -> int:
         value = self._values.get(key, default)
         if not isinstance(value, int):
             raise self.error(key, f"{key} is missing or not a number")
+        if not least <= value < below:
+            raise self.error(key, f"{key} {value} is out of range")
         return value
 
-    def optional_number(self, key: str) -> int | None:
-        return self.number(key) if key in self._values else None
+    def optional_number(self, key: str, *, below: int = _LIMIT_32, least: int = 0) -> int | None:
+        return self.number(key, below=below, least=least) if key in self._values else None
 
     def words(self, key: str, *, required: bool = False) -> tuple[str, ...]:
         value = self._values.get(key, None if required else ())
@@ -135,13 +162,13 @@ class _Fields:
 def _parse_vg(name: str, fields: _Fields, ordinary: OrdinaryReader) -> VolumeGroup:
     try:
         check_vg_name(name)
-    except Exception as error:
-        raise FormatError(str(error), field="name") from None
+    except UsageError as error:
+        raise FormatError(str(error), field="name", keys=fields.keys) from None
     pvs_section = fields.subsection("physical_volumes") or Section()
     pvs: list[PhysicalVolume] = []
     pv_ids: dict[str, str] = {}
     for word, section in pvs_section.sections():
-        pv = _parse_pv(_Fields(section, f"{fields.where} {printable(word)}"))
+        pv = _parse_pv(_Fields(section, f"{fields.where} {printable(word)}", (name, "physical_volumes", word)))
         pvs.append(pv)
         pv_ids.setdefault(word, pv.id)
     lvs_section = fields.subsection("logical_volumes") or Section()
@@ -156,7 +183,7 @@ def _parse_vg(name: str, fields: _Fields, ordinary: OrdinaryReader) -> VolumeGro
         system_id=fields.text("system_id") if fields.section.get("system_id") is not None else None,
         lock_type=fields.text("lock_type"),
         lock_args=fields.text("lock_args"),
-        extent_size_sectors=_positive(fields, "extent_size"),
+        extent_size_sectors=fields.number("extent_size", least=1),
         max_lv=fields.number("max_lv", 0),
         max_pv=fields.number("max_pv", 0),
         allocation_policy=fields.text("allocation_policy"),
@@ -166,19 +193,12 @@ def _parse_vg(name: str, fields: _Fields, ordinary: OrdinaryReader) -> VolumeGro
         lvs=tuple(
             ordinary.volume(word, section, pv_ids)
             if isinstance(section, OrdinaryLv)
-            else _parse_lv(fields.where, word, section, pv_ids)
+            else _parse_lv(name, word, section, pv_ids)
             for word, section in lvs_section.sections()
         ),
         historical=fields.subsection("historical_logical_volumes"),
         extra=items_without(fields.section.items, _VG_KEYS),
     )
-
-
-def _positive(fields: _Fields, key: str) -> int:
-    value = fields.number(key)
-    if not 0 < value < 2**32:
-        raise fields.error(key, f"{key} {value} is out of range")
-    return value
 
 
 def _parse_pv(fields: _Fields) -> PhysicalVolume:
@@ -188,24 +208,29 @@ def _parse_pv(fields: _Fields) -> PhysicalVolume:
         status=fields.words("status", required=True),
         flags=fields.words("flags"),
         tags=fields.words("tags"),
-        dev_size_sectors=fields.number("dev_size", 0),
-        pe_start_sectors=fields.number("pe_start"),
+        dev_size_sectors=fields.number("dev_size", 0, below=_LIMIT_SECTORS),
+        pe_start_sectors=fields.number("pe_start", below=_LIMIT_SECTORS),
         pe_count=fields.number("pe_count"),
-        ba_start_sectors=fields.number("ba_start", 0),
-        ba_size_sectors=fields.number("ba_size", 0),
+        ba_start_sectors=fields.number("ba_start", 0, below=_LIMIT_SECTORS),
+        ba_size_sectors=fields.number("ba_size", 0, below=_LIMIT_SECTORS),
         device_id_type=fields.text("device_id_type"),
         device_id=fields.text("device_id"),
         extra=items_without(fields.section.items, _PV_KEYS),
     )
 
 
-def _parse_lv(vg_where: str, name: str, section: Section, pv_ids: Mapping[str, str]) -> LogicalVolume:
-    fields = _Fields(section, f"{vg_where}/{printable(name)}")
+def _parse_lv(vg_name: str, name: str, section: Section, pv_ids: Mapping[str, str]) -> LogicalVolume:
+    fields = _Fields(section, f"{vg_name}/{printable(name)}", (vg_name, "logical_volumes", name))
+    if not is_name(name):  # it becomes part of paths
+        raise FormatError(f"{fields.where} is no name of a logical volume", field="name", keys=fields.keys)
     numbered = [(word, part) for word, part in section.sections() if _segment_number(word) is not None]
     count = fields.number("segment_count")
     if count != len(numbered):
         raise fields.error("segment_count", f"segment_count is {count}, but there are {len(numbered)} segments")
-    segments = [_parse_segment(f"{fields.where} {word}", part, pv_ids) for word, part in numbered]
+    segments = [
+        _parse_segment(_Fields(part, f"{fields.where} {word}", (*fields.keys, word)), pv_ids)
+        for word, part in numbered
+    ]
     segments.sort(key=lambda segment: segment.start_le)
     taken = _LV_KEYS | {word for word, _ in numbered}
     return LogicalVolume(
@@ -214,14 +239,14 @@ def _parse_lv(vg_where: str, name: str, section: Section, pv_ids: Mapping[str, s
         status=fields.words("status", required=True),
         flags=fields.words("flags"),
         tags=fields.words("tags"),
-        creation_time=fields.optional_number("creation_time"),
+        creation_time=fields.optional_number("creation_time", below=2**63),
         creation_host=fields.text("creation_host"),
         lock_args=fields.text("lock_args"),
         allocation_policy=fields.text("allocation_policy"),
         profile=fields.text("profile"),
-        read_ahead=fields.optional_number("read_ahead"),
-        major=fields.optional_number("major"),
-        minor=fields.optional_number("minor"),
+        read_ahead=fields.optional_number("read_ahead", least=-1),
+        major=fields.optional_number("major", least=-1),
+        minor=fields.optional_number("minor", least=-1),
         segments=tuple(segments),
         extra=items_without(section.items, frozenset(taken)),
     )
@@ -232,12 +257,15 @@ def _segment_number(word: str) -> int | None:
     return int(tail) if tail != word and tail.isascii() and tail.isdigit() and len(tail) < 10 else None
 
 
-def _parse_segment(where: str, section: Section, pv_ids: Mapping[str, str]) -> Segment:
-    fields = _Fields(section, where)
+def _parse_segment(fields: _Fields, pv_ids: Mapping[str, str]) -> Segment:
     head: dict[str, object] = {
         "start_le": fields.number("start_extent"),
         "length_le": fields.number("extent_count"),
         "tags": fields.words("tags"),
     }
-    body = Section(items=items_without(section.items, _SEGMENT_KEYS))
-    return parse_segment(fields.text("type", "striped"), body, head, pv_ids, where)
+    body = Section(items=items_without(fields.section.items, _SEGMENT_KEYS))
+    try:
+        return parse_segment(fields.text("type", "striped"), body, head, pv_ids, fields.where)
+    except FormatError as error:
+        error.keys = error.keys or (*fields.keys, error.field)
+        raise

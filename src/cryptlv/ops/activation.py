@@ -162,7 +162,7 @@ def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
     group = session.world().group(vg_name)
     vg = group.vg
     lv = vg.lv(lv_name)
-    session.check_usable(vg)
+    session.check_usable(group)
     info = find_server(session.directories.run_dir, lv.id)
     if info is not None:
         return Active(name=lv_name, path=info.path, already=True)

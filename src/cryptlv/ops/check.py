@@ -48,7 +48,7 @@ def find_metadata(session: Session, path: str) -> MetadataText | None:
             return metadata
     problems = [area.problem for area in found.areas if area.problem]
     if problems:
-        raise FormatError("; ".join(problems), device=path, field="metadata")
+        raise FormatError("; ".join(problems))
     return None
 
 
@@ -98,7 +98,7 @@ def dump_headers(session: Session, path: str, say: Callable[[str], None]) -> Non
             say(line)
         area = read_area(device, label.pv_id, start, size, {})
         if area.problem:
-            raise FormatError(area.problem, device=path, field="metadata")
+            raise FormatError(area.problem)
         metadata = _text_of(area)
         if metadata is not None:
             say(metadata.summary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 
-from cryptlv.errors import CryptlvError, RefusedError
+from cryptlv.errors import CheckError, CryptlvError, RefusedError
 from cryptlv.host.scan import assemble, read_pvs
 from cryptlv.names import check_vg_name, printable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cryptlv.host.devicesfile import DevicesFile
     from cryptlv.host.locks import LockDirectory
     from cryptlv.host.lvmconf import HostSettings
-    from cryptlv.host.scan import FoundPv, Group, World
+    from cryptlv.host.scan import FoundPv, Group, Parsed, World
     from cryptlv.host.system import Directories
     from cryptlv.model.vg import VolumeGroup
 
@@ -61,7 +61,7 @@ class Session:
         self._settings = settings
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
-        self._parsed: dict[bytes, VolumeGroup] = {}
+        self._parsed: Parsed = {}
         self._opened: dict[str, tuple[bool, Device]] = {}
 
     def device(self, path: str, *, writable: bool = False) -> Device:
@@ -230,7 +230,7 @@ class Session:
         shared, or with missing physical volumes.
         """
         group = self.world().group(name)
-        self.check_usable(group.vg)
+        self.check_usable(group)
         _check_changeable(group)
         return group
 
@@ -256,11 +256,14 @@ class Session:
         if reason:
             raise RefusedError(reason)
 
-    def check_usable(self, vg: VolumeGroup) -> None:
-        """Raise RefusedError when a volume group is not this host's to activate or change, or is exported."""
-        self.check_accessible(vg)
-        if vg.is_exported:
-            raise RefusedError(f"volume group {printable(vg.name)!r} is exported; import it first")
+    def check_usable(self, group: Group) -> None:
+        """Raise RefusedError when a volume group is not this host's to activate or change, or is exported, and
+        CheckError when its metadata would lead to a loss."""
+        self.check_accessible(group.vg)
+        if group.vg.is_exported:
+            raise RefusedError(f"volume group {printable(group.vg.name)!r} is exported; import it first")
+        if group.hazards:
+            raise CheckError(group.hazards)
 
 
 def _check_changeable(group: Group) -> None:

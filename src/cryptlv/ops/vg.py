@@ -40,7 +40,10 @@ def create(session: Session, name: str, paths: tuple[str, ...], extent_size_byte
             seqno=0,
             system_id=session.env.system_id or None,
             extent_size_sectors=extent_sectors,
-            pvs=tuple(_pv(label, path, extent_sectors) for label, path in zip(labels, places, strict=True)),
+            pvs=tuple(
+                _pv(label, path, session.device(path).size_bytes, extent_sectors)
+                for label, path in zip(labels, places, strict=True)
+            ),
         )
         if session.test:
             return vg
@@ -100,19 +103,21 @@ def _labels(session: Session, world: World, places: tuple[str, ...]) -> tuple[li
             raise InUseError(f"physical volume {path} is already in volume group {group.vg.name!r}; nothing changed")
         if found.label.is_used:
             raise InUseError(f"physical volume {path} is used by a volume group that was not found; nothing changed")
-        if any(area.header is None for area in found.areas):
+        if found.problems or any(area.header is None for area in found.areas):
             raise RefusedError(
-                f"physical volume {path} has a damaged metadata area; make it anew: pvcreate -ff {path}"
+                f"physical volume {path} has a damaged label or metadata area; make it anew: pvcreate -ff {path}"
             )
         labels.append(found.label)
     return labels, fresh
 
 
-def _pv(label: PvLabel, path: str, extent_size_sectors: int) -> PhysicalVolume:
+def _pv(label: PvLabel, path: str, device_size_bytes: int, extent_size_sectors: int) -> PhysicalVolume:
     pe_start, end = label.data_range_sectors
     pe_count = max(end - pe_start, 0) // extent_size_sectors
     if pe_count < 1:
         raise RefusedError(f"{path} has no room for an extent of {extent_size_sectors * SECTOR_SIZE} bytes")
+    if end * SECTOR_SIZE > device_size_bytes:
+        raise RefusedError(f"{path} has {device_size_bytes} bytes, but its label says {label.device_size_bytes}")
     ba_start, ba_size = label.bootloader_areas[0] if label.bootloader_areas else (0, 0)
     return PhysicalVolume(
         id=label.pv_id,

@@ -12,7 +12,6 @@ from cryptlv.ondisk.label import EXTENSION_VERSION, PV_USED, encode_label
 from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, encode_mda_header, mendable_header
 from cryptlv.ondisk.renumbered import renumbered
 from cryptlv.ops.commit import commit_change
-from cryptlv.ops.session import check_usable
 from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
@@ -31,14 +30,20 @@ def find_faults(session: Session, name: str) -> tuple[str, ...]:
     with session.locked(name, write=False, global_read=True):
         world = session.world(silent=True)
         group = world.group(name)
-        return (*_copies(group), *_outdated_lines(world, group), *_pvs(world, group), *_text_faults(group.vg, group))
+        return (
+            *_copies(group),
+            *group.hazards,
+            *_outdated_lines(world, group),
+            *_pvs(world, group),
+            *_text_faults(group.vg, group),
+        )
 
 
 def _copies(group: Group) -> Iterator[str]:
     for area in group.areas:
         where = f"{area.path}: metadata area at {area.start_bytes}"
         if area.problem:
-            yield f"{where}: {area.problem}"
+            yield area.problem
         elif area.vg is not None and area.vg.id != group.vg.id:
             yield f"{where}: has metadata of another volume group, {printable(area.vg.name)}"
         elif area.vg is not None and area.vg.seqno < group.vg.seqno:
@@ -109,7 +114,7 @@ def update_metadata(session: Session, name: str) -> VolumeGroup:
     with session.locked(name, write=True, global_write=True):
         world = session.world(silent=True)
         group = world.group(name)
-        check_usable(group)
+        session.check_usable(group)
         areas = tuple(_mended(session, area) for area in group.areas)
         committed = commit_change(session, group.replace(areas=areas), _with_missing(group))
         if not session.test:

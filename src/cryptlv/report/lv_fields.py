@@ -102,7 +102,7 @@ def _zeroes(row: Row) -> bool:
     lv, group = row.lv, row.group
     if lv is None or group is None:
         return False
-    pool = group.vg.find_lv(row.relation.pool) if row.relation.pool else lv
+    pool = group.lvs.get(row.relation.pool) if row.relation.pool else lv
     if pool is None or not pool.segments or pool.segments[0].shown_type != "thin-pool":
         return False
     return body_of(pool.segments[0]).get("zero_new_blocks") == 1
@@ -151,25 +151,24 @@ def _role(row: Row) -> Value:
 
 def _chain(row: Row) -> list[str]:
     """The origins of a volume, the nearest first; a loop is cut."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     name = row.relation.origin
     while name and row.group is not None and name not in names:
-        names.append(name)
+        names[name] = None
         relation = row.group.relations.get(name)
         name = relation.origin if relation is not None else ""
-    return names
+    return list(names)
 
 
 def _descendants(row: Row) -> list[str]:
-    names: list[str] = []
+    names: dict[str, None] = {}
     waiting = list(row.relation.children)
-    while waiting and row.group is not None:
-        name = waiting.pop(0)
-        if name not in names:
-            names.append(name)
+    for name in waiting:  # which grows
+        if name not in names and row.group is not None:
+            names[name] = None
             relation = row.group.relations.get(name)
             waiting += relation.children if relation is not None else ()
-    return names
+    return list(names)
 
 
 def _path(row: Row) -> Value:
@@ -202,7 +201,7 @@ def _stores(row: Row) -> list[tuple[str, KeystoreSegment | None]]:
     names = dict.fromkeys(name for segment in row.lv.segments for name in segment.keystores)
     stores: list[tuple[str, KeystoreSegment | None]] = []
     for name in names:
-        lv = row.group.vg.find_lv(name)
+        lv = row.group.lvs.get(name)
         segments = lv.segments if lv is not None else ()
         stores.append((name, next((part for part in segments if isinstance(part, KeystoreSegment)), None)))
     return stores
@@ -249,7 +248,7 @@ LV_FIELDS = (
     _field("lv_layout", "Layout", LIST, _lv(_layout), "How it is made.", 10),
     _field("lv_role", "Role", LIST, _role, "What it is for.", 10),
     _field(
-        "lv_allocation_policy", "AllocPol", TEXT, _lv(lambda lv: lv.allocation_policy or "inherit"),
+        "lv_allocation_policy", "AllocPol", TEXT, _lv(lambda lv: printable(lv.allocation_policy or "inherit")),
         "Allocation policy.", 10,
     ),
     _field(

@@ -71,9 +71,12 @@ def relate(vg: VolumeGroup) -> Mapping[str, Relation]:
                 note(name, parent=lv.name, part="mirror,image")
             _note_pool(lv, kind, body, note)
             _note_origin(lv, kind, body, note)
-    for name, relation in list(found.items()):
+    children: dict[str, list[str]] = {}
+    for name, relation in found.items():
         if relation.origin in found:
-            note(relation.origin, children=(*found[relation.origin].children, name))
+            children.setdefault(relation.origin, []).append(name)
+    for name, names in children.items():
+        note(name, children=tuple(names))
     return found
 
 

@@ -40,8 +40,8 @@ class SeenGroup(Record):
 
     `pvs` has the physical volumes that were found, by their ids; `active_ids` the ids of the volumes that are active;
     `used` the extents in use on each physical volume, `missing` the ids of those that are missing or were when the
-    metadata was written, `hidden` the names of hidden volumes and `relations` what volumes are to each other, all
-    found once for all rows.
+    metadata was written, `hidden` the names of hidden volumes, `lvs` all volumes by name and `relations` what volumes
+    are to each other, all found once for all rows.
     """
 
     vg: VolumeGroup
@@ -51,6 +51,7 @@ class SeenGroup(Record):
     missing: frozenset[str]
     hidden: frozenset[str]
     relations: Mapping[str, Relation]
+    lvs: Mapping[str, LogicalVolume]
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
@@ -80,8 +81,16 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
     used = {pv_id: sum(length for _, length in places) for pv_id, places in used_extents(vg).items()}
     hidden = frozenset(lv.name for lv in vg.lvs if not lv.is_visible)
     missing = frozenset(pv.id for pv in vg.pvs if pv.is_missing or pv.id not in pvs)
+    lvs = {lv.name: lv for lv in reversed(vg.lvs)}  # the first of a name, as in the group
     return SeenGroup(
-        vg=vg, pvs=pvs, active_ids=active_ids, used=used, missing=missing, hidden=hidden, relations=relate(vg)
+        vg=vg,
+        pvs=pvs,
+        active_ids=active_ids,
+        used=used,
+        missing=missing,
+        hidden=hidden,
+        lvs=lvs,
+        relations=relate(vg),
     )
 
 

@@ -93,7 +93,7 @@ def _metadata_places(row: Row) -> list[_Place]:
         return []
     places = []
     for name in names_in(body_of(row.segment).get("raids"))[::2]:
-        lv = row.group.vg.find_lv(name)
+        lv = row.group.lvs.get(name)
         places.append(_Place(name=name, start=0, length=lv.length_le if lv else 0, is_pv=False))
     return places
 

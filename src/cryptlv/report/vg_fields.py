@@ -46,8 +46,15 @@ def _copies(group: SeenGroup) -> str:
 def _field(
     name: str, heading: str, kind: str, value: Callable[[SeenGroup], Value], text: str, width: int = 0
 ) -> Field:
+    last: tuple[SeenGroup, Value] | None = None
+
     def of_row(row: Row) -> Value:
-        return None if row.group is None else value(row.group)
+        nonlocal last
+        if row.group is None:
+            return None
+        if last is None or last[0] is not row.group:  # a group has many rows, and counting its volumes takes time
+            last = row.group, value(row.group)
+        return last[1]
 
     return Field(prefix="vg_", name=name, heading=heading, kind=kind, value=of_row, help=text, width=width)
 
@@ -78,7 +85,7 @@ VG_FIELDS = (
         "Whether a physical volume is missing.", 10,
     ),
     _field(
-        "vg_allocation_policy", "AllocPol", TEXT, lambda group: group.vg.allocation_policy or "normal",
+        "vg_allocation_policy", "AllocPol", TEXT, lambda group: printable(group.vg.allocation_policy or "normal"),
         "Allocation policy.", 10,
     ),
     _field(

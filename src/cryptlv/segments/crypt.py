@@ -57,6 +57,9 @@ class CryptSegment(Segment):
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))
 
+    def parts(self) -> Iterable[tuple[str, str]]:
+        return [("areas", area.lv_name) for area in self.areas if isinstance(area, LvArea)]
+
     def footprint(self) -> Iterator[Footprint]:
         tail = 1 if self.area_offset_sectors else 0
         for area in self.areas:
@@ -79,23 +82,20 @@ class CryptSegment(Segment):
             iv_offset_sectors=self.iv_base_sectors + start,
         )
 
-    def check(self, where: str, lv: LogicalVolume, around: Surroundings) -> Iterator[str]:
+    def check(self, lv: LogicalVolume, around: Surroundings) -> Iterator[tuple[str, str]]:
         if len(self.areas) != 1:
-            yield f"{where}: a crypt segment has one area, this one has {len(self.areas)}"
+            yield "areas", f"a crypt segment has one area, this one has {len(self.areas)}"
         if any(key == "stripes" for key, _ in self.extra):
-            yield f"{where}: a crypt segment has areas, this one has stripes"
-        for area in self.areas:
-            if isinstance(area, LvArea) and area.lv_name not in around.lvs:
-                yield f"{where}: {printable(area.lv_name)} is neither a physical nor a logical volume here"
+            yield "stripes", "a crypt segment has areas, this one has stripes"
         if not 0 <= self.area_offset_sectors < max(around.vg.extent_size_sectors, 1):
-            yield f"{where}: area_offset {self.area_offset_sectors} is not within the first extent"
-        if self.iv_base_sectors < 0:
-            yield f"{where}: iv_base {self.iv_base_sectors} is negative"
+            yield "area_offset", f"area_offset {self.area_offset_sectors} is not within the first extent"
+        if not 0 <= self.iv_base_sectors < 2**62:
+            yield "iv_base", f"iv_base {self.iv_base_sectors} is negative, or too large"
         store = around.lvs.get(self.crypto_store)
         if store is None:
-            yield f"{where}: keystore {printable(self.crypto_store)} does not exist"
-        elif not all(segment.type_name == "crypt-keystore" for segment in store.segments):
-            yield f"{where}: {printable(self.crypto_store)} is not a keystore"
+            yield "crypto_store", f"keystore {printable(self.crypto_store[:64])} does not exist"
+        elif any(segment.type_name != "crypt-keystore" for segment in store.segments[:1]):
+            yield "crypto_store", f"{printable(self.crypto_store)} is not a keystore"
 
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         yield "crypto_store", self.crypto_store

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cryptlv.model.vg import Area, Footprint, LogicalVolume, Surroundings
 
 TYPE = "crypt-keystore"
+_MAX_KEY_BITS = 2**20
 _KEYS = frozenset(("handler", "cipher", "key_size", "key_hash", "areas", "area_ids"))
 
 
@@ -57,19 +58,19 @@ class KeystoreSegment(Segment):
         """The form that stock lvm2 can read: one extent at least."""
         return self if self.length_le else self.replace(length_le=1)
 
-    def check(self, where: str, lv: LogicalVolume, around: Surroundings) -> Iterator[str]:
+    def check(self, lv: LogicalVolume, around: Surroundings) -> Iterator[tuple[str, str]]:
         if len(self.areas) > 1:
-            yield f"{where}: a keystore segment has one area at most, this one has {len(self.areas)}"
+            yield "areas", f"a keystore segment has one area at most, this one has {len(self.areas)}"
         if any(isinstance(area, LvArea) for area in self.areas):
-            yield f"{where}: a keystore segment lies on a physical volume"
+            yield "areas", "a keystore segment lies on a physical volume"
         if any(key == "stripes" for key, _ in self.extra):
-            yield f"{where}: a keystore segment has areas, this one has stripes"
-        if self.key_size_bits < 0 or self.key_size_bits % 8:
-            yield f"{where}: key_size {self.key_size_bits} is not a whole number of bytes"
+            yield "stripes", "a keystore segment has areas, this one has stripes"
+        if not 0 <= self.key_size_bits <= _MAX_KEY_BITS or self.key_size_bits % 8:
+            yield "key_size", f"key_size {self.key_size_bits} is not a whole number of bytes, or too large"
         if lv.is_visible:
-            yield f"{where}: a keystore must not be visible"
-        if any(segment.type_name != TYPE for segment in lv.segments):
-            yield f"{where}: a keystore has crypt-keystore segments only"
+            yield "status", "a keystore must not be visible"
+        if len(lv.segments) > 1:
+            yield "segment_count", f"a keystore has one segment, this one has {len(lv.segments)}"
 
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         yield "handler", self.handler

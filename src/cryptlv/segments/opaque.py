@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from cryptlv.model.nodes import Item, Scalar, Value
     from cryptlv.model.vg import Footprint
 
+_PART_KEYS = frozenset(
+    (
+        "areas", "cache_pool", "cow_store", "data", "external_origin", "merging_store", "metadata", "meta_dev",
+        "mirror_log", "mirrors", "origin", "pool", "raid0_lvs", "raids", "stripes", "thin_pool", "vdo_pool",
+        "writecache",
+    )
+)  # fmt: skip
+"""Keys of stock lvm2's types under which other volumes are named, alone or in a list."""
+
 
 class OpaqueSegment(Segment):
     """A segment of another type; `body` has its own items in order."""
@@ -39,6 +48,13 @@ class OpaqueSegment(Segment):
 
     def mentioned(self) -> Iterator[str]:
         yield from _words(value for _, value in self.body)
+
+    def parts(self) -> Iterable[tuple[str, str]]:
+        for key, value in self.body:
+            if key in _PART_KEYS:
+                for word in value if isinstance(value, tuple) else (value,):
+                    if isinstance(word, str) and not isinstance(word, PvWord):
+                        yield key, word
 
     def footprint(self) -> Iterator[Footprint]:
         """The extents behind each place in the body.

@@ -38,6 +38,9 @@ class StripedSegment(Segment):
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))
 
+    def parts(self) -> Iterable[tuple[str, str]]:
+        return [("stripes", area.lv_name) for area in self.areas if isinstance(area, LvArea)]
+
     def footprint(self) -> Iterator[Footprint]:
         each = self.length_le // max(len(self.areas), 1)
         for area in self.areas:
@@ -63,14 +66,14 @@ class StripedSegment(Segment):
                 start_sectors=start, length_sectors=length, chunk_sectors=self.stripe_size_sectors, stripes=places
             )
 
-    def check(self, where: str, lv: LogicalVolume, around: Surroundings) -> Iterator[str]:
+    def check(self, lv: LogicalVolume, around: Surroundings) -> Iterator[tuple[str, str]]:
         count = len(self.areas)
         if not count:
-            yield f"{where}: has no stripes"
+            yield "stripes", "has no stripes"
         elif self.length_le % count:
-            yield f"{where}: {self.length_le} extents cannot be spread over {count} stripes"
-        if count > 1 and self.stripe_size_sectors < 1:
-            yield f"{where}: stripe_size {self.stripe_size_sectors} is not positive"
+            yield "extent_count", f"{self.length_le} extents cannot be spread over {count} stripes"
+        if count > 1 and not 0 < self.stripe_size_sectors < 2**32:
+            yield "stripe_size", f"stripe_size {self.stripe_size_sectors} is not positive, or too large"
 
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         yield "stripe_count", len(self.areas)

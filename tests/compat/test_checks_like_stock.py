@@ -180,13 +180,14 @@ def test_updatemetadata_writes_what_stock_writes(machine: Machine, stock: StockL
     else:
         assert found.status == 5
         assert all(str(nodes[2]) in line for line in found.err.splitlines()), found.err
-    stock.run("vgck", "--updatemetadata", "vg")
+    repaired = "not repairing" not in stock.run("vgck", "--updatemetadata", "vg").err
+    assert repaired or change == "text", "2.03.16 looks at freed memory there, and may leave the area as it is"
     expected = state(stock, nodes)
     for image, content in zip(images, before, strict=True):
         image.write_bytes(content)
     machine.run("vgck", "--updatemetadata", *devices, "vg")
     for ours, theirs in zip(state(stock, nodes), expected, strict=True):
-        assert ours == theirs
+        assert ours == theirs or not repaired
     machine.run("vgck", *devices, "vg")
     assert stock.run("vgck", "vg").err.count("WARNING") == 1
 

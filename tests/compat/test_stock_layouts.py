@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.report.fields import FIELDS, usable_fields
+from cryptlv.report.fields import FIELDS
+from support.compare import assert_same_reports, common_fields
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,14 +72,6 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("vgrename", "vg", "v-g"),
     ),
 }  # fmt: skip
-STATE_OF_THE_KERNEL = {"lv_active", "data_percent", "metadata_percent", "copy_percent", "move_pv", "convert_lv"}
-
-
-def fields(kind: str) -> str:
-    prefixes = {"pv": ("pv_",), "vg": ("vg_",), "lv": ("lv_",), "seg": ("seg_",)}[kind]
-    names = [field.name for field in usable_fields(kind) if field.prefix in prefixes]
-    names = [name for name in names if name not in STATE_OF_THE_KERNEL and not name.startswith("crypt_")]
-    return ",".join(["vg_name", *(["lv_name"] if kind == "seg" else []), *names])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -89,23 +81,7 @@ def test_every_common_field_is_the_same(machine: Machine, stock: StockLvm, layou
         nodes[f"D{number}"] = stock.attach(machine.image(f"{number}.img", 40))
     for words in LAYOUTS[layout]:
         stock.run(*(nodes.get(word, word) for word in words))
-    devices = ("--devices", ",".join(str(node) for node in nodes.values()))
-    for kind, command, options in (
-        ("pv", "pvs", ()),
-        ("vg", "vgs", ()),
-        ("lv", "lvs", ("-a",)),
-        ("seg", "lvs", ("-a", "--segments")),
-    ):
-        words = ("--units", "s", *options, "-o", fields(kind), "--reportformat", "json")
-        ours = json.loads(machine.run(command, *devices, *words).out)["report"][0][kind]
-        theirs = json.loads(stock.run(command, *words).out)["report"][0][kind]
-        for line in theirs:
-            if "lv_attr" in line:
-                line["lv_attr"] = line["lv_attr"].replace("XX", "--")
-            for path in ("lv_path", "lv_dm_path"):
-                if line.get(path):
-                    line[path] = line[path].replace(str(stock.folder / "dev"), "/dev")
-        assert ours == theirs, kind
+    assert_same_reports(machine, stock, nodes.values())
 
 
 def test_lines_and_their_order_are_stocks(machine: Machine, stock: StockLvm) -> None:
@@ -132,5 +108,5 @@ def test_lines_and_their_order_are_stocks(machine: Machine, stock: StockLvm) -> 
 
 def test_enough_is_compared() -> None:
     assert len(LAYOUTS) >= 18
-    assert sum(len(fields(kind).split(",")) for kind in ("pv", "vg", "lv", "seg")) > 80
+    assert sum(len(common_fields(kind).split(",")) for kind in ("pv", "vg", "lv", "seg")) > 80
     assert set(FIELDS)

@@ -49,9 +49,9 @@ def test_a_sound_group_has_none(tmp_path: Path) -> None:
 def test_each_fault_names_its_device(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1, 1, 1))
     disks.devices["/d1"].write(4100, b"x")
-    assert [line.split(":")[0] for line in faults(disks)] == ["/d1"]
+    assert [line.split()[0] for line in faults(disks)] == ["/d1"]
     disks.devices["/d2"].write(4608, b"\xff" * 4096)
-    assert [line.split(":")[0] for line in faults(disks)] == ["/d1", "/d2"]
+    assert [line.split()[0] for line in faults(disks)] == ["/d1", "/d2"]
     with disks.session() as session:
         update_metadata(session, "vg0")
     assert len(faults(disks)) == 1, "what has lost its magic may not be a metadata area at all"

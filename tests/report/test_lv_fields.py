@@ -28,7 +28,7 @@ def value(seen: SeenGroup, name: str, lv_name: str = "data", **change: object) -
         ({"allocation_policy": "contiguous", "flags": ()}, "-wc-------"),
         ({"allocation_policy": "cling", "status": ("READ", "WRITE", "VISIBLE", "LOCKED"), "flags": ()}, "-wL-------"),
         ({"status": ("READ", "WRITE", "VISIBLE", "FIXED_MINOR"), "flags": ()}, "-wim------"),
-        ({"status": ("READ", "WRITE", "PVMOVE"), "flags": ()}, "pwi-------"),
+        ({"status": ("READ", "WRITE", "PVMOVE"), "flags": ()}, "p-i---m---"),
     ],
 )
 def test_attributes(seen: SeenGroup, change: dict[str, object], attr: str) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cryptlv.model.nodes import PvWord
 from cryptlv.model.vg import LogicalVolume, VolumeGroup
-from cryptlv.report.relations import relate
+from cryptlv.report.relations import (
+    CACHE_DATA,
+    CACHE_ORIGIN,
+    MIRROR_LOG,
+    hidden_names,
+    partial_names,
+    relate,
+    snapshots_of,
+)
 from cryptlv.report.rows import Row, seen_group
 from cryptlv.segments.opaque import OpaqueSegment
 
@@ -36,9 +46,9 @@ def test_a_cached_volume_its_pool_and_its_origin() -> None:
     )
     found = relate(vg)
     assert (found["lv"].pool, found["lv"].origin) == ("fast", "lv_corig")
-    assert (found["lv_corig"].parent, found["lv_corig"].part) == ("lv", "cache,origin")
+    assert (found["lv_corig"].parent, found["lv_corig"].parts) == ("lv", frozenset([CACHE_ORIGIN]))
     assert (found["fast"].data, found["fast"].metadata) == ("fast_cdata", "fast_cmeta")
-    assert found["fast_cdata"].part == "cache,pool,data"
+    assert found["fast_cdata"].parts == {CACHE_DATA}
 
 
 def test_a_mirror_its_images_and_its_log() -> None:
@@ -50,7 +60,7 @@ def test_a_mirror_its_images_and_its_log() -> None:
     )
     found = relate(vg)
     assert found["m"].mirror_log == "m_mlog"
-    assert found["m_mlog"].part == "mirror,log"
+    assert found["m_mlog"].parts == {MIRROR_LOG}
     assert {found[name].parent for name in ("m_mimage_0", "m_mimage_1")} == {"m"}
 
 
@@ -58,6 +68,36 @@ def test_a_mirror_its_images_and_its_log() -> None:
 def test_odd_bodies_are_no_relation(body: tuple[Item, ...]) -> None:
     for kind in ("raid1", "thin-pool", "thin", "snapshot", "cache"):
         relate(group(lv=(kind, body)))
+
+
+def test_a_snapshot_is_as_visible_as_its_origin() -> None:
+    """But for one that is merged, and one of a virtual origin, which is hidden."""
+    vg = group(
+        home=("x", ()),
+        hidden=("x", ()),
+        **{f"store{number}": ("x", ()) for number in range(3)},
+        snapshot0=("snapshot", (("origin", "home"), ("cow_store", "store0"), ("chunk_size", 8))),
+        snapshot1=("snapshot", (("origin", "home"), ("merging_store", "store1"))),
+        snapshot2=("snapshot", (("origin", "hidden"), ("cow_store", "store2"))),
+    )
+    vg = vg.with_lv(vg.lv("hidden").replace(status=("READ",)))
+    assert hidden_names(vg, snapshots_of(vg)) == {"hidden", "store1"}
+    assert relate(vg)["home"].snapshots == ("store0", "store1")
+    assert relate(vg)["home"].takes_merge
+
+
+def test_what_needs_a_part_that_is_gone_is_partial() -> None:
+    """However long the chain; a ring ends."""
+    names = [f"t{number}" for number in range(3000)]
+    thin = {name: ("thin", (("external_origin", after),)) for name, after in pairwise(names)}
+    vg = group(
+        **thin, a=("thin", (("external_origin", "b"),)), b=("thin", (("external_origin", "a"),)), t2999=("x", ())
+    )
+    last = vg.lv("t2999")
+    lost = OpaqueSegment(start_le=0, length_le=4, type_word="x", body=(("stripes", (PvWord("gone"), 0)),))
+    vg = vg.with_lv(last.replace(segments=(lost,)))
+    assert partial_names(vg, frozenset()) == frozenset()
+    assert partial_names(vg, frozenset(["gone"])) == set(names)
 
 
 def test_a_ring_of_origins_is_walked_once() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cryptlv.host.scan import FoundPv, MetadataArea, World
+    from cryptlv.model.vg import VolumeGroup
     from cryptlv.ops.session import Session
     from cryptlv.report.rows import Row, SeenGroup
 
@@ -48,6 +49,15 @@ def _groups(
         if name not in there:
             raise NotFoundError(f"volume group {printable(name)!r} not found")
     return tuple(groups)
+
+
+def _left_out(vg: VolumeGroup) -> str:
+    """Why a volume group is not this host's to look at, as its owners may be changing it; "" when it is."""
+    if vg.system_id:
+        return f"it has system ID {printable(vg.system_id)}"
+    if vg.lock_type not in ("", "none"):
+        return f"it has lock type {printable(vg.lock_type)}, which needs lvmlockd"
+    return "it is clustered" if "CLUSTERED" in vg.status else ""
 
 
 def _seen_pv(pv: FoundPv) -> SeenPv:
@@ -161,4 +171,4 @@ def _wanted(row: Row, whole: set[str], pairs: Sequence[tuple[str, ...]], *, hidd
     if row.group is None or row.lv is None:
         raise RefusedError("a row of the logical volumes' report has no logical volume")
     vg_name = row.group.vg.name
-    return (vg_name in whole and (hidden or row.lv.is_visible)) or (vg_name, row.lv.name) in pairs
+    return (vg_name in whole and (hidden or row.lv.name not in row.group.hidden)) or (vg_name, row.lv.name) in pairs

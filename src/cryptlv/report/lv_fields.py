@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cryptlv.names import dm_name, is_keystore_name, printable
-from cryptlv.report.field import FLAG, LIST, NUMBER, PERCENT, POLICY_LETTERS, SIZE, TEXT, TIME, Field, flag, listed
-from cryptlv.report.relations import RAID_DATA, RAID_METADATA, body_of
+from cryptlv.model.nodes import PvWord
+from cryptlv.names import dm_name, printable
+from cryptlv.report.field import FLAG, LIST, NUMBER, PERCENT, SIZE, TEXT, TIME, Field, flag, listed
+from cryptlv.report.relations import (
+    CACHE_ORIGIN,
+    INTEGRITY_METADATA,
+    INTEGRITY_ORIGIN,
+    UNRELATED,
+    VDO_DATA,
+    WRITECACHE_ORIGIN,
+    WRITECACHE_STORE,
+    body_of,
+    word,
+)
+from cryptlv.report.shape import attributes, layout_and_role
 from cryptlv.segments.keystore import KeystoreSegment
 from cryptlv.units import SECTOR_SIZE
 
@@ -18,16 +30,10 @@ if TYPE_CHECKING:
     from cryptlv.report.field import Value
     from cryptlv.report.rows import Row, SeenGroup
 
-_SPARE = "_pmspare"
-_PART_LETTERS = {
-    RAID_DATA: "I", RAID_METADATA: "e", "thin,pool,data": "T", "thin,pool,metadata": "e", "cache,pool,data": "C",
-    "cache,pool,metadata": "e", "mirror,image": "I", "mirror,log": "l", "cache,origin": "o", "vdo,pool,data": "D",
-}  # fmt: skip
-_TYPE_LETTERS = {
-    "thin-pool": "t", "thin": "V", "cache-pool": "C", "cache": "C", "writecache": "C", "mirror": "m", "vdo-pool": "d",
-    "vdo": "v",
-}  # fmt: skip
-_TARGET_LETTERS = {"thin-pool": "t", "thin": "t", "cache-pool": "C", "cache": "C", "writecache": "C", "mirror": "m"}
+
+_WITHOUT_PARENT = frozenset(
+    (CACHE_ORIGIN, WRITECACHE_ORIGIN, WRITECACHE_STORE, INTEGRITY_ORIGIN, INTEGRITY_METADATA, VDO_DATA)
+)
 
 
 def _lv(value: Callable[[LogicalVolume], Value]) -> Callable[[Row], Value]:
@@ -47,134 +53,63 @@ def _size(row: Row) -> Value:
     return row.lv.length_le * row.group.vg.extent_size_bytes if row.lv and row.group else None
 
 
-def _kinds(lv: LogicalVolume) -> list[str]:
-    return list(dict.fromkeys(segment.shown_type for segment in lv.segments))
-
-
-def _is_raid(kind: str) -> bool:
-    return kind.startswith("raid")
-
-
-def _is_spare(lv: LogicalVolume) -> bool:
-    return lv.name.endswith(_SPARE) and not lv.is_visible
-
-
-def _type_letter(lv: LogicalVolume, kind: str, part: str) -> str:
-    if is_keystore_name(lv.name) and not lv.is_visible:
-        return "e"
-    if "PVMOVE" in lv.status:
-        return "p"
-    if _is_spare(lv):
-        return "e"
-    if part in _PART_LETTERS:
-        return _PART_LETTERS[part]
-    if _is_raid(kind):
-        return "R" if "NOTSYNCED" in lv.status else "r"
-    return _TYPE_LETTERS.get(kind, "-")
-
-
-def _attr(row: Row) -> Value:
-    lv, group = row.lv, row.group
-    if lv is None or group is None:
-        return None
-    kind = lv.segments[0].shown_type if lv.segments else ""
-    part = row.relation.part
-    policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
-    of_raid = _is_raid(kind) or part in (RAID_DATA, RAID_METADATA)
-    return "".join(
-        (
-            _type_letter(lv, kind, part),
-            "w" if lv.is_writable and group.vg.is_writable else "r",
-            policy.upper() if "LOCKED" in lv.status else policy,
-            "m" if "FIXED_MINOR" in lv.status else "-",
-            "a" if lv.id in group.active_ids else "-",
-            "-",
-            "r" if of_raid else _TARGET_LETTERS.get(kind, "-"),
-            "z" if _zeroes(row) else "-",
-            "p" if _is_partial(row) else "X" if of_raid else "-",
-            "k" if "ACTIVATION_SKIP" in lv.flags else "-",
-        )
-    )
-
-
-def _zeroes(row: Row) -> bool:
-    """Whether a thin pool, the volume's own or its pool's, gives out zeroed blocks."""
-    lv, group = row.lv, row.group
-    if lv is None or group is None:
-        return False
-    pool = group.lvs.get(row.relation.pool) if row.relation.pool else lv
-    if pool is None or not pool.segments or pool.segments[0].shown_type != "thin-pool":
-        return False
-    return body_of(pool.segments[0]).get("zero_new_blocks") == 1
-
-
-def _is_partial(row: Row) -> bool:
-    if row.lv is None or row.group is None or not row.group.missing:
-        return False
-    missing = row.group.missing
-    return any(pv_id in missing for segment in row.lv.segments for pv_id, _, _ in segment.footprint())
-
-
-def _layout(lv: LogicalVolume) -> str:
-    words: list[str] = []
-    for kind in _kinds(lv):
-        if _is_raid(kind):
-            level, _, _ = kind.partition("_")
-            words += ["raid", level, kind]
-        else:
-            words += {"thin-pool": ["thin", "pool"], "thin": ["thin", "sparse"], "cache-pool": ["cache", "pool"]}.get(
-                kind, [printable(kind)]
-            )
-    return ",".join(dict.fromkeys(words))
-
-
-def _role(row: Row) -> Value:
-    lv, relation = row.lv, row.relation
-    if lv is None:
-        return None
-    if is_keystore_name(lv.name) and not lv.is_visible:
-        return "private,crypt,keystore"
-    if _is_spare(lv):
-        return "private,pool,spare"
-    if relation.part:
-        return f"private,{relation.part}"
-    if any(kind.endswith("-pool") for kind in _kinds(lv)):
-        return "private"
-    thin = "thin" in _kinds(lv)
-    words = ["public"]
-    if relation.children:
-        words += ["origin", "thinorigin"] if thin else ["origin"]
-    if relation.origin and not {"cache", "writecache"}.intersection(_kinds(lv)):
-        words += ["snapshot", "thinsnapshot"] if thin else ["snapshot"]
-    return ",".join(words)
+def _parent(row: Row) -> str:
+    """The volume that a hidden one is part of, for the kinds of parts of which stock says it."""
+    if row.lv is None or row.group is None or row.lv.name not in row.group.hidden:
+        return ""
+    return "" if _WITHOUT_PARENT.issuperset(row.relation.parts) else row.relation.parent
 
 
 def _chain(row: Row) -> list[str]:
     """The origins of a volume, the nearest first; a loop is cut."""
     names: dict[str, None] = {}
-    name = row.relation.origin
+    name = row.relation.ancestor
     while name and row.group is not None and name not in names:
         names[name] = None
-        relation = row.group.relations.get(name)
-        name = relation.origin if relation is not None else ""
+        name = row.group.relations.get(name, UNRELATED).ancestor
     return list(names)
 
 
 def _descendants(row: Row) -> list[str]:
+    """The snapshots of a volume, each before its own; a loop is cut."""
     names: dict[str, None] = {}
-    waiting = list(row.relation.children)
-    for name in waiting:  # which grows
-        if name not in names and row.group is not None:
+    waiting = list(reversed(row.relation.descendants))
+    while waiting and row.group is not None:
+        name = waiting.pop()
+        if name not in names:
             names[name] = None
-            relation = row.group.relations.get(name)
-            waiting += relation.children if relation is not None else ()
+            waiting += reversed(row.group.relations.get(name, UNRELATED).descendants)
     return list(names)
 
 
 def _path(row: Row) -> Value:
-    if row.lv is None or row.group is None or not row.lv.is_visible or _layout(row.lv).endswith("pool"):
+    if row.lv is None or row.group is None or row.lv.name in row.group.hidden:
+        return ""
+    if any(segment.shown_type == "thin-pool" for segment in row.lv.segments):
         return ""
     return f"/dev/{printable(row.group.vg.name)}/{printable(row.lv.name)}"
+
+
+def _moved_from(row: Row) -> Value:
+    """The physical volume that a pvmove's hidden volume empties: that of the first image."""
+    for segment in row.lv.segments if row.lv is not None else ():
+        places = body_of(segment).get("mirrors")
+        if (
+            row.group is None
+            or "extents_moved" not in body_of(segment)
+            or not isinstance(places, tuple)
+            or not places
+        ):
+            continue
+        if isinstance(places[0], PvWord):
+            return row.group.path(str(places[0]))
+        image = row.group.vg.find_lv(word(places[0]))
+        return (
+            next((row.group.path(place[0]) for part in image.segments for place in part.footprint()), "")
+            if image
+            else ""
+        )
+    return ""
 
 
 def _time(lv: LogicalVolume) -> str:
@@ -244,9 +179,9 @@ LV_FIELDS = (
         lambda row: f"/dev/mapper/{dm_name(row.group.vg.name, row.lv.name)}" if row.group and row.lv else None,
         "Its device-mapper name.", 6,
     ),
-    _field("lv_parent", "Parent", TEXT, lambda row: printable(row.relation.parent), "The volume that it is part of."),
-    _field("lv_layout", "Layout", LIST, _lv(_layout), "How it is made.", 10),
-    _field("lv_role", "Role", LIST, _role, "What it is for.", 10),
+    _field("lv_parent", "Parent", TEXT, _related(_parent), "The volume that it is part of."),
+    _field("lv_layout", "Layout", LIST, lambda row: layout_and_role(row)[0], "How it is made.", 10),
+    _field("lv_role", "Role", LIST, lambda row: layout_and_role(row)[1], "What it is for.", 10),
     _field(
         "lv_allocation_policy", "AllocPol", TEXT, _lv(lambda lv: printable(lv.allocation_policy or "inherit")),
         "Allocation policy.", 10,
@@ -271,7 +206,10 @@ LV_FIELDS = (
         "lv_read_ahead", "Rahead", SIZE, _lv(_read_ahead), "Read ahead; auto leaves it to the kernel.",
     ),
     _field("lv_size", "LSize", SIZE, _size, "Size."),
-    _field("lv_attr", "Attr", TEXT, _attr, "Type, permission, policy, minor, state, open, target, zero, health."),
+    _field(
+        "lv_attr", "Attr", TEXT, attributes,
+        "Type, permission, policy, minor, state, open, target, zero, health, skip.",
+    ),
     _field("seg_count", "#Seg", NUMBER, _lv(lambda lv: len(lv.segments)), "Number of segments."),
     _field("origin", "Origin", TEXT, _related(lambda row: row.relation.origin), "Origin of a snapshot."),
     _field("lv_ancestors", "Ancestors", LIST, lambda row: ",".join(map(printable, _chain(row))), "Its origins."),
@@ -285,9 +223,9 @@ LV_FIELDS = (
     _field("metadata_lv", "Meta", TEXT, _related(lambda row: row.relation.metadata), "Metadata of a pool."),
     _field("data_percent", "Data%", PERCENT, lambda _: None, "How full a snapshot or pool is.", 6),
     _field("metadata_percent", "Meta%", PERCENT, lambda _: None, "How full a pool's metadata is.", 6),
-    _field("move_pv", "Move", TEXT, lambda _: None, "Source of a pvmove."),
+    _field("move_pv", "Move", TEXT, _moved_from, "Source of a pvmove."),
     _field("copy_percent", "Cpy%Sync", PERCENT, lambda _: None, "How far a copy has come."),
-    _field("convert_lv", "Convert", TEXT, lambda _: None, "What a volume becomes."),
+    _field("convert_lv", "Convert", TEXT, _related(lambda row: row.relation.converting), "What a volume becomes."),
     _field("lv_tags", "LV Tags", LIST, _lv(lambda lv: listed(map(printable, lv.tags))), "Tags."),
     _field("lv_profile", "LProfile", TEXT, _lv(lambda lv: printable(lv.profile)), "Configuration profile."),
     _field("lv_lockargs", "LLockArgs", TEXT, _lv(lambda lv: printable(lv.lock_args)), "Lock arguments."),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from cryptlv.model.allocate import used_extents
 from cryptlv.record import Record
-from cryptlv.report.relations import Relation, relate
+from cryptlv.report.relations import UNRELATED, hidden_names, partial_names, relate, snapshots_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cryptlv.model.vg import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
+    from cryptlv.report.relations import Relation, Snapshot
 
 UNKNOWN_DEVICE = "[unknown]"
-_UNRELATED = Relation()
 
 
 class SeenArea(Record):
@@ -40,8 +40,9 @@ class SeenGroup(Record):
 
     `pvs` has the physical volumes that were found, by their ids; `active_ids` the ids of the volumes that are active;
     `used` the extents in use on each physical volume, `missing` the ids of those that are missing or were when the
-    metadata was written, `hidden` the names of hidden volumes, `lvs` all volumes by name and `relations` what volumes
-    are to each other, all found once for all rows.
+    metadata was written, `hidden` and `partial` the names of volumes that users do not see and of those that miss a
+    part, `lvs` all volumes by name, `relations` what volumes are to each other and `snapshots` those that are not
+    thin, all found once for all rows.
     """
 
     vg: VolumeGroup
@@ -50,8 +51,10 @@ class SeenGroup(Record):
     used: Mapping[str, int]
     missing: frozenset[str]
     hidden: frozenset[str]
+    partial: frozenset[str]
     relations: Mapping[str, Relation]
     lvs: Mapping[str, LogicalVolume]
+    snapshots: Mapping[str, Snapshot]
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
@@ -72,26 +75,33 @@ class Row(Record):
     def relation(self) -> Relation:
         """What its volume is to others."""
         if self.group is None or self.lv is None:
-            return _UNRELATED
-        return self.group.relations.get(self.lv.name, _UNRELATED)
+            return UNRELATED
+        return self.group.relations.get(self.lv.name, UNRELATED)
 
 
 def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset[str]) -> SeenGroup:
     """A group with its extents counted and its volumes related."""
     used = {pv_id: sum(length for _, length in places) for pv_id, places in used_extents(vg).items()}
-    hidden = frozenset(lv.name for lv in vg.lvs if not lv.is_visible)
     missing = frozenset(pv.id for pv in vg.pvs if pv.is_missing or pv.id not in pvs)
     lvs = {lv.name: lv for lv in reversed(vg.lvs)}  # the first of a name, as in the group
+    snapshots = snapshots_of(vg)
     return SeenGroup(
         vg=vg,
         pvs=pvs,
         active_ids=active_ids,
         used=used,
         missing=missing,
-        hidden=hidden,
+        hidden=hidden_names(vg, snapshots),
+        partial=partial_names(vg, missing),
         lvs=lvs,
         relations=relate(vg),
+        snapshots=snapshots,
     )
+
+
+def is_snapshot_record(lv: LogicalVolume) -> bool:
+    """Whether it is no volume but says which volume holds a snapshot (lvm2's `snapshotN`); it is never shown."""
+    return any(segment.shown_type == "snapshot" for segment in lv.segments)
 
 
 def pv_rows(groups: Sequence[SeenGroup], orphans: Sequence[SeenPv]) -> list[Row]:
@@ -107,14 +117,23 @@ def pv_name(row: Row) -> str:
 
 
 def vg_rows(groups: Sequence[SeenGroup]) -> list[Row]:
-    """A row for each volume group, by its name."""
-    return [Row(group=group) for group in sorted(groups, key=lambda group: group.vg.name)]
+    """A row for each volume group, by its name; of equal names the one found last comes first, as with stock."""
+    return sorted((Row(group=group) for group in reversed(groups)), key=_names)
 
 
 def lv_rows(groups: Sequence[SeenGroup], *, hidden: bool) -> list[Row]:
     """A row for each logical volume, by volume group and name; hidden ones when asked for."""
-    rows = [Row(group=group, lv=lv) for group in groups for lv in group.vg.lvs if hidden or lv.is_visible]
-    return sorted(rows, key=lambda row: (row.group.vg.name if row.group else "", row.lv.name if row.lv else ""))
+    rows = [
+        Row(group=group, lv=lv)
+        for group in reversed(groups)
+        for lv in group.vg.lvs
+        if (hidden or lv.name not in group.hidden) and not is_snapshot_record(lv)
+    ]
+    return sorted(rows, key=_names)
+
+
+def _names(row: Row) -> tuple[str, str]:
+    return row.group.vg.name if row.group else "", row.lv.name if row.lv else ""
 
 
 def segment_rows(rows: Sequence[Row]) -> list[Row]:

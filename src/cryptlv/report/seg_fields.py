@@ -8,7 +8,7 @@ from cryptlv.names import printable
 from cryptlv.record import Record
 from cryptlv.report.field import LIST, NUMBER, SIZE, TEXT, Field, listed
 from cryptlv.report.lv_fields import shown_name
-from cryptlv.report.relations import body_of, names_in, word
+from cryptlv.report.relations import body_of, raid_parts, word
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.striped import StripedSegment
 from cryptlv.units import SECTOR_SIZE
@@ -41,21 +41,25 @@ def _data_stripes(segment: Segment, count: int) -> int:
     return max(count - _PARITY.get(kind[:5], 0), 0)
 
 
-def _data_names(segment: Segment) -> list[str]:
-    """The volumes that a segment of another type has its data on."""
-    body = body_of(segment)
-    raids = names_in(body.get("raids"))
-    if raids:
-        return raids[1::2]
-    direct = word(body.get("pool")) or word(body.get("data"))
-    return names_in(body.get("raid0_lvs")) or ([direct] if direct else [])
-
-
 def _each(segment: Segment, count: int) -> int:
     """The length of each area: the whole segment for copies, a share of it for stripes."""
-    if segment.shown_type in ("raid1", "mirror", "thin-pool", "cache-pool"):
-        return segment.length_le
-    return segment.length_le // max(_data_stripes(segment, count), 1)
+    return segment.length_le // max(count, 1) if isinstance(segment, StripedSegment) else segment.length_le
+
+
+def _part_names(segment: Segment) -> list[str]:
+    """The volumes that a segment of a type not managed here has its areas on."""
+    body = body_of(segment)
+    images, _ = raid_parts(body)
+    keys = {"vdo": "vdo_pool", "thin-pool": "pool", "cache-pool": "data", "vdo-pool": "data"}
+    keys |= dict.fromkeys(("cache", "writecache", "integrity"), "origin")
+    direct = word(body.get(keys.get(segment.shown_type, "")))
+    return images or ([direct] if direct else [])
+
+
+def _volume_place(row: Row, name: str) -> _Place:
+    """A volume as an area: stock lvm2 shows all of it, whatever part is meant."""
+    lv = row.group.vg.find_lv(name) if row.group is not None else None
+    return _Place(name=name, start=0, length=lv.length_le if lv is not None else 0, is_pv=False)
 
 
 def _places(row: Row) -> list[_Place]:
@@ -63,39 +67,35 @@ def _places(row: Row) -> list[_Place]:
     if segment is None:
         return []
     if segment.is_opaque:
-        return _opaque_places(segment)
+        return _opaque_places(row, segment)
     areas: tuple[Area, ...] = getattr(segment, "areas", ())
-    each = segment.length_le // max(len(areas), 1) if isinstance(segment, StripedSegment) else segment.length_le
+    each = _each(segment, len(areas))
     tail = 1 if isinstance(segment, CryptSegment) and segment.area_offset_sectors else 0
     return [
         _Place(name=area.pv_id, start=area.start_pe, length=each + tail, is_pv=True)
         if isinstance(area, PvArea)
-        else _Place(name=area.lv_name, start=area.start_le, length=each, is_pv=False)
+        else _volume_place(row, area.lv_name)
         for area in areas
     ]
 
 
-def _opaque_places(segment: Segment) -> list[_Place]:
+def _opaque_places(row: Row, segment: Segment) -> list[_Place]:
     mirrors: NodeValue | None = body_of(segment).get("mirrors")
-    if isinstance(mirrors, tuple):
-        pairs = zip(mirrors[::2], mirrors[1::2], strict=False)
-        return [
-            _Place(name=str(name), start=start, length=segment.length_le, is_pv=isinstance(name, PvWord))
-            for name, start in pairs
-            if isinstance(start, int)
-        ]
-    names = _data_names(segment)
-    return [_Place(name=name, start=0, length=_each(segment, len(names)), is_pv=False) for name in names]
+    if not isinstance(mirrors, tuple):
+        return [_volume_place(row, name) for name in _part_names(segment)]
+    return [
+        _Place(name=str(name), start=start, length=segment.length_le, is_pv=True)
+        if isinstance(name, PvWord)
+        else _volume_place(row, str(name))
+        for name, start in zip(mirrors[::2], mirrors[1::2], strict=False)
+        if isinstance(start, int)
+    ]
 
 
 def _metadata_places(row: Row) -> list[_Place]:
     if row.segment is None or row.group is None:
         return []
-    places = []
-    for name in names_in(body_of(row.segment).get("raids"))[::2]:
-        lv = row.group.lvs.get(name)
-        places.append(_Place(name=name, start=0, length=lv.length_le if lv else 0, is_pv=False))
-    return places
+    return [_volume_place(row, name) for name in raid_parts(body_of(row.segment))[1]]
 
 
 def _name(row: Row, place: _Place, *, bracketed: bool) -> str:
@@ -137,6 +137,18 @@ def _body_sectors(key: str) -> Callable[[Row], Value]:
     return of_row
 
 
+def _chunk(row: Row) -> Value:
+    """That of a pool; of a cached volume its pool's, of a snapshot's store the snapshot's."""
+    if row.segment is None or row.group is None or row.lv is None:
+        return None
+    if (snapshot := row.group.snapshots.get(row.lv.name)) is not None:
+        return snapshot.chunk_size_sectors * SECTOR_SIZE
+    pool = row.group.vg.find_lv(row.relation.pool) if row.segment.shown_type == "cache" else None
+    segments = (row.segment, *(pool.segments[:1] if pool is not None else ()))
+    chunks = (body_of(segment).get("chunk_size") for segment in segments)
+    return next((chunk * SECTOR_SIZE for chunk in chunks if isinstance(chunk, int)), 0)
+
+
 def _extent_bytes(row: Row) -> int:
     return row.group.vg.extent_size_bytes if row.group is not None else 0
 
@@ -155,7 +167,7 @@ SEG_FIELDS = (
     ),
     _field("stripe_size", "Stripe", SIZE, _body_sectors("stripe_size"), "Bytes on one stripe before the next."),
     _field("region_size", "Region", SIZE, _body_sectors("region_size"), "Unit of synchronisation."),
-    _field("chunk_size", "Chunk", SIZE, _body_sectors("chunk_size"), "Unit of a pool or snapshot."),
+    _field("chunk_size", "Chunk", SIZE, _chunk, "Unit of a pool or snapshot."),
     _field(
         "seg_start", "Start", SIZE,
         lambda row: row.segment.start_le * _extent_bytes(row) if row.segment else None, "Where it begins.",

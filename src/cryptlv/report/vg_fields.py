@@ -97,7 +97,10 @@ VG_FIELDS = (
     _field(
         "vg_systemid", "System ID", TEXT, lambda group: printable(group.vg.system_id or ""), "System ID of its host.",
     ),
-    _field("vg_lock_type", "LockType", TEXT, lambda group: printable(group.vg.lock_type), "Lock type."),
+    _field(
+        "vg_lock_type", "LockType", TEXT,
+        lambda group: printable(group.vg.lock_type) if group.vg.lock_type != "none" else "", "Lock type.",
+    ),
     _field("vg_lock_args", "VLockArgs", TEXT, lambda group: printable(group.vg.lock_args), "Lock arguments."),
     _field("vg_extent_size", "Ext", SIZE, lambda group: group.vg.extent_size_bytes, "Size of an extent."),
     _field("vg_extent_count", "#Ext", NUMBER, lambda group: group.vg.extent_count, "Number of extents."),
@@ -107,7 +110,7 @@ VG_FIELDS = (
     _field("pv_count", "#PV", NUMBER, lambda group: len(group.vg.pvs), "Number of PVs."),
     _field("vg_missing_pv_count", "#PV Missing", NUMBER, lambda group: len(group.missing), "Number of missing PVs."),
     _field(
-        "lv_count", "#LV", NUMBER, lambda group: sum(lv.is_visible for lv in group.vg.lvs), "Number of visible LVs.",
+        "lv_count", "#LV", NUMBER, lambda group: len(group.vg.lvs) - len(group.hidden), "Number of visible LVs.",
     ),
     _field(
         "snap_count", "#SN", NUMBER,

@@ -59,3 +59,14 @@ def test_old_archives_go_but_a_number_of_them_stays(tmp_path: Path) -> None:
 
 def test_a_backup_has_the_name_of_its_group(tmp_path: Path) -> None:
     assert write_backup(str(tmp_path / "backup"), "vg", b"text") == str(tmp_path / "backup" / "vg")
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """A pipe stands for /dev/null, which a rename by root would turn into a file for the whole machine."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(DeviceError, match="not a regular file"):
+            write_whole_file(str(tmp_path / name), b"x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import DeviceError
+from cryptlv.host.lvmconf import HostSettings
 from cryptlv.host.system import make_environment, make_private_directory, observe_directories
 from support.machine import need_root
 
@@ -38,6 +39,26 @@ def test_a_user_gets_the_xdg_directories() -> None:
 def test_root_shares_stock_lvm2s_lock_directory() -> None:
     found = observe_directories({"HOME": "/root"}, 0)
     assert (found.run_dir, found.lock_dir) == ("/run/cryptlv", "/run/lock/lvm")
+
+
+def test_stocks_configuration_says_where_its_locks_and_hints_are(tmp_path: Path) -> None:
+    """What shares stock's locks looks after its hints; LVM_SYSTEM_DIR is stock's, CRYPTLV_SYSTEM_DIR ours."""
+    root = {"HOME": "/root"}
+    assert observe_directories(root, 0).hints_dir == "/run/lvm"
+    assert observe_directories(root, 0, HostSettings(uses_hints=False)).hints_dir == ""
+    assert observe_directories({**root, "CRYPTLV_RUN_DIR": "/r"}, 0).hints_dir == ""
+    moved = HostSettings(locking_dir="/locks", devices_file_name="mine.devices")
+    assert observe_directories(root, 0, moved).lock_dir == "/locks"
+    assert observe_directories({**root, "CRYPTLV_RUN_DIR": "/r"}, 0, moved).lock_dir == "/r/@lock"
+    assert observe_directories({"HOME": "/h", "XDG_RUNTIME_DIR": "/x"}, 5, moved).lock_dir == "/x/cryptlv/@lock"
+    for name in ("CRYPTLV_SYSTEM_DIR", "LVM_SYSTEM_DIR"):
+        found = observe_directories({name: str(tmp_path), "CRYPTLV_RUN_DIR": "/r"}, 5, moved)
+        assert (found.system_dir, found.lock_dir, found.hints_dir) == (str(tmp_path), "/locks", "/run/lvm")
+    assert found.devices_file == str(tmp_path / "devices" / "cryptlv.devices"), "stock's file is not ours to create"
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices" / "mine.devices").touch()
+    found = observe_directories({"LVM_SYSTEM_DIR": str(tmp_path)}, 5, moved)
+    assert found.devices_file == str(tmp_path / "devices" / "mine.devices")
 
 
 def test_directories_are_private(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptlv.device import Device
+    from cryptlv.host.lvmconf import HostSettings
     from cryptlv.model.vg import VolumeGroup
 
 MIB = 1024 * 1024
@@ -44,12 +45,13 @@ class Disks:
         self.devices = dict(devices)
         self._folder = folder
 
-    def session(self, warn: Callable[[str], None] = lambda _: None) -> Session:
-        """A session that sees these devices; `warn` is told its warnings."""
+    def session(self, warn: Callable[[str], None] = lambda _: None, settings: HostSettings | None = None) -> Session:
+        """A session that sees these devices; `warn` is told its warnings, `settings` are stock's on this host."""
         environ = {"CRYPTLV_SYSTEM_DIR": str(self._folder / "system"), "CRYPTLV_RUN_DIR": str(self._folder / "run")}
         return Session(
             observe_directories(environ, 1000),
-            make_environment("test"),
+            make_environment("test", settings.system_id if settings is not None else ""),
+            settings=settings,
             devices=tuple(self.devices),
             open_device=lambda path, _: self.devices[path],
             warn=warn,

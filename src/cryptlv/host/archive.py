@@ -66,8 +66,10 @@ def _prune(oldest_first: list[str], directory: str, now: int) -> None:
 def write_whole_file(path: str, data: bytes) -> None:
     """Put a file in place whole and durable, 0600: temporary file, fsync, rename, fsync of the directory.
 
-    Raises DeviceError; the old file is then still there.
+    Raises DeviceError; the old file is then still there. What is no file, such as /dev/null, is not replaced by one.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DeviceError(f"{path}: is not a regular file, and is not replaced by one")
     directory, name = os.path.split(os.path.abspath(path))
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
     _remove_quietly(temporary)  # a process of that id that died here

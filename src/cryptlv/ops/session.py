@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 
 from cryptlv.errors import CheckError, CryptlvError, RefusedError
-from cryptlv.host.scan import scan
+from cryptlv.host.scan import Parsed, scan
 from cryptlv.names import printable
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cryptlv.environment import Environment
     from cryptlv.host.devicesfile import DevicesFile
     from cryptlv.host.locks import LockDirectory
-    from cryptlv.host.scan import Group, Parsed, World
+    from cryptlv.host.scan import Group, World
     from cryptlv.host.system import Directories
 
     OpenDevice = Callable[[str, bool], Device]
@@ -57,7 +57,7 @@ class Session:
         self.inform = inform
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
-        self._parsed: Parsed = {}
+        self._parsed = Parsed()
         self._opened: dict[str, tuple[bool, Device]] = {}
 
     def device(self, path: str, *, writable: bool = False) -> Device:

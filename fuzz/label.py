@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from run import run
+from fuzz.run import run
 
 if __name__ == "__main__":
     run("label")

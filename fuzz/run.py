@@ -1,6 +1,6 @@
 """What the three targets share: instrument the program, lay out the corpus, hand over to libFuzzer.
 
-python fuzz/text.py [-max_total_time=60] [other options of libFuzzer] [corpus folders]
+python -m fuzz.text [-max_total_time=60] [-artifact_prefix=FOLDER/] [other options of libFuzzer] [corpus folders]
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import atheris
 
 
 def run(kind: str) -> None:
-    """Fuzz one target until libFuzzer ends the process; what is found is written to the current folder."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    """Fuzz one target until libFuzzer ends the process; what breaks it is written to the current folder."""
     with atheris.instrument_imports(include=["cryptlv"]):
         from fuzz.targets import TARGETS, seeds
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{kind}-") as folder:

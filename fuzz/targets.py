@@ -38,6 +38,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cryptlv.model.vg import VolumeGroup
+
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 ENV = Environment(now=0, random_bytes=bytes, monotonic=float, hostname="fuzz")
 DEVICE_BYTES = 2**21
@@ -56,17 +58,17 @@ def one_label(data: bytes) -> None:
     try:
         label = decode_label(bytes(sector), 1)
     except FormatError as error:
-        assert error.offset_bytes is not None
-        assert error.field
+        _is_named(error)
         return
     assert decode_label(encode_label(label), 1) == label
     assert all(line.isprintable() for line in describe_label(label))
-    assert all(error.offset_bytes is not None and error.field for error in check_layout(label, DEVICE_BYTES))
+    for problem in check_layout(label, DEVICE_BYTES):
+        _is_named(problem)
     _scanned({512: bytes(sector)})
 
 
 def one_metadata_area(data: bytes) -> None:
-    """A metadata area: its header, then the bytes that lie in its ring from the start; both checksums are put right."""
+    """A metadata area: its header, and the bytes that its ring begins with."""
     head = bytearray(data[:MDA_HEADER_BYTES].ljust(MDA_HEADER_BYTES, b"\0"))
     ring = data[MDA_HEADER_BYTES:AREA_BYTES]
     head[4:40] = b" LVM2 x[5A%r0N*>" + struct.pack("<IQQ", 1, AREA_START, AREA_BYTES)
@@ -79,8 +81,7 @@ def one_metadata_area(data: bytes) -> None:
     try:
         header = decode_mda_header(bytes(head), AREA_START, AREA_BYTES)
     except FormatError as error:
-        assert error.offset_bytes is not None
-        assert error.field
+        _is_named(error)
     else:
         assert decode_mda_header(encode_mda_header(header), AREA_START, AREA_BYTES) == header
         assert all(line.isprintable() for line in describe_header(header, 1))
@@ -95,9 +96,7 @@ def one_text(data: bytes) -> None:
     try:
         vg = parse_vg(data)
     except FormatError as error:
-        assert error.offset_bytes is not None, error
-        assert error.field
-        assert str(error)
+        _is_named(error)
         return
     violations = check(vg)
     assert all(line.isprintable() for line in violations)
@@ -112,8 +111,14 @@ def one_text(data: bytes) -> None:
     _reported(vg)
 
 
-def _reported(vg: object) -> None:
-    group = seen_group(vg, {}, frozenset())  # type: ignore[arg-type]
+def _is_named(error: FormatError) -> None:
+    assert error.offset_bytes is not None, error
+    assert error.field, error
+    assert str(error)
+
+
+def _reported(vg: VolumeGroup) -> None:
+    group = seen_group(vg, {}, frozenset())
     rows = {"pv": pv_rows([group], []), "vg": vg_rows([group]), "lv": lv_rows([group], hidden=True)}
     rows["seg"] = segment_rows(rows["lv"])
     for kind, found in rows.items():

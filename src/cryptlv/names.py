@@ -105,7 +105,7 @@ def dm_name(vg_name: str, lv_name: str) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Text from a disk or a user made safe for a terminal: control characters but those to keep are shown as escapes."""
+    """Text from a disk or a user made safe for a terminal: escapes for control characters, but for those to keep."""
     if text.isprintable():
         return text
     shown = set(text).difference(keep)

@@ -4,12 +4,14 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
 
 help: ## Show this help
 	@echo "make test    run every test (and lint and types)"
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   time the reports against stock lvm2 (as root)"
+	@echo "make fuzz    feed damaged metadata to the parsers, FUZZ_SECONDS=60 for each target"
 	@echo "make setup   only make the virtual environment and see that the system packages are there"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -21,17 +23,25 @@ demo: ## The main job, shown
 	@$(BIN)/python demo/demo.py
 
 lint: setup ## Style and types
-	$(BIN)/ruff check src tests demo bench tools
-	$(BIN)/ruff format --check src tests demo bench tools
+	$(BIN)/ruff check src tests demo bench tools fuzz
+	$(BIN)/ruff format --check src tests demo bench tools fuzz
 	$(BIN)/mypy
 
 bench: setup ## How long reports take, against stock lvm2 (root)
 	@$(BIN)/python bench/reports.py
 
+fuzz: setup ## Damaged metadata, guided by coverage; what breaks something is left in .fuzz
+	@mkdir -p .fuzz
+	@for target in label metadata_area text; do \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+		$(BIN)/python -m fuzz.$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.fuzz/ >.fuzz/$$target.log 2>&1 \
+			|| { tail -n 40 .fuzz/$$target.log; exit 1; }; \
+	done
+
 test: lint ## Everything
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 clean: ## Remove what the targets made
-	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
-.PHONY: help setup demo bench lint test clean
+.PHONY: help setup demo bench fuzz lint test clean

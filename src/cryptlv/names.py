@@ -104,9 +104,9 @@ def dm_name(vg_name: str, lv_name: str) -> str:
     return f"{vg_name.replace('-', '--')}-{lv_name.replace('-', '--')}"
 
 
-def printable(text: str) -> str:
-    """Text from a disk or a user made safe for a terminal: control characters are shown as escapes."""
+def printable(text: str, keep: str = "") -> str:
+    """Text from a disk or a user made safe for a terminal: escapes for control characters, but for those to keep."""
     if text.isprintable():
         return text
-    table = {ord(c): c.encode("unicode_escape").decode("ascii") for c in set(text) if not c.isprintable()}
-    return text.translate(table)
+    shown = set(text).difference(keep)
+    return text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in shown if not c.isprintable()})

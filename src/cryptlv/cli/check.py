@@ -34,12 +34,8 @@ def _show(metadata: MetadataText | None, terminal: Terminal) -> None:
     terminal.give(metadata.summary)
     terminal.give("---")
     sys.stdout.flush()
-    for line in metadata.text.split(b"\n"):
-        shown = line
-        if not line.isascii() or not line.decode("ascii").isprintable():
-            words = line.decode("utf-8", "surrogateescape").split("\t")
-            shown = "\t".join(map(printable, words)).encode()
-        sys.stdout.buffer.write(shown + b"\n")
+    shown = printable(metadata.text.decode("utf-8", "surrogateescape"), keep="\n\t")
+    sys.stdout.buffer.write(shown.encode() + b"\n")
     sys.stdout.buffer.flush()
     terminal.give("---")
 

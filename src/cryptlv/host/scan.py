@@ -19,17 +19,24 @@ from cryptlv.units import SECTOR_SIZE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import TypeAlias
 
     from cryptlv.device import Device
     from cryptlv.model.vg import VolumeGroup
     from cryptlv.ondisk.label import PvLabel
     from cryptlv.ondisk.mda import MdaHeader, RawLocation
 
-    Parsed: TypeAlias = dict[bytes, tuple[bytes, VolumeGroup | FormatError]]
-    """Texts that were read, each once, and what was found in them."""
+_MOST_VIOLATIONS = 8
 
-_MOST_VIOLATIONS = 10
+
+class Parsed:
+    """Texts that were read, each once, and what was found in them; a command reads the same ones several times.
+
+    `violations` has, by the place of a text, the lines about the rules that its volume group breaks.
+    """
+
+    def __init__(self) -> None:
+        self.texts: dict[bytes, tuple[bytes, VolumeGroup | FormatError]] = {}
+        self.violations: dict[tuple[str, int, bytes], tuple[str, ...]] = {}
 
 
 class MetadataArea(Record):
@@ -191,14 +198,14 @@ def _read_text(
     raw = b"".join([device.read(area.start_bytes + offset, length) for offset, length in pieces])
     text = check_text(raw, location)
     del raw  # it may be long
-    if text in parsed:
-        text, found = parsed[text]
+    if text in parsed.texts:
+        text, found = parsed.texts[text]
     else:
         try:
             found = parse_vg(text, allowance)
         except FormatError as error:
             found = error.with_traceback(None)
-        parsed[text] = text, found
+        parsed.texts[text] = text, found
     if isinstance(found, FormatError):
         raise found
     return text, found
@@ -211,8 +218,8 @@ def scan(devices: Iterable[Device], parsed: Parsed | None = None) -> World:
     """
     warnings: list[str] = []
     if parsed is None:
-        parsed = {}
-    return assemble(read_pvs(devices, warnings.append, parsed), warnings)
+        parsed = Parsed()
+    return assemble(read_pvs(devices, warnings.append, parsed), parsed, warnings)
 
 
 def read_pvs(devices: Iterable[Device], warn: Callable[[str], None], parsed: Parsed) -> list[FoundPv]:
@@ -232,11 +239,11 @@ def read_pvs(devices: Iterable[Device], warn: Callable[[str], None], parsed: Par
     return pvs
 
 
-def assemble(pvs: Iterable[FoundPv], warnings: Iterable[str] = ()) -> World:
-    """What physical volumes make together; `warnings` are those that their reading gave."""
+def assemble(pvs: Iterable[FoundPv], parsed: Parsed, warnings: Iterable[str] = ()) -> World:
+    """What physical volumes make together; `warnings` are those that their reading gave, `parsed` its texts."""
     said = list(warnings)
     kept = _without_duplicates(pvs, said)
-    return World(pvs=tuple(kept), groups=_group(kept, said), warnings=tuple(said))
+    return World(pvs=tuple(kept), groups=_group(kept, parsed, said), warnings=tuple(said))
 
 
 def _without_duplicates(pvs: Iterable[FoundPv], warnings: list[str]) -> list[FoundPv]:
@@ -249,7 +256,7 @@ def _without_duplicates(pvs: Iterable[FoundPv], warnings: list[str]) -> list[Fou
     return list(kept.values())
 
 
-def _group(pvs: Sequence[FoundPv], warnings: list[str]) -> tuple[Group, ...]:
+def _group(pvs: Sequence[FoundPv], parsed: Parsed, warnings: list[str]) -> tuple[Group, ...]:
     copies: dict[str, list[MetadataArea]] = {}
     for pv in pvs:
         for area in pv.areas:
@@ -259,7 +266,10 @@ def _group(pvs: Sequence[FoundPv], warnings: list[str]) -> tuple[Group, ...]:
                 copies.setdefault(area.vg.id, []).append(area)
     newest = [_newest(found, warnings) for found in copies.values()]
     for area in newest:
-        warnings += _violations(area)
+        place = area.path, area.start_bytes, area.text or b""
+        if place not in parsed.violations:
+            parsed.violations[place] = tuple(_violations(area))
+        warnings += parsed.violations[place]
     vgs = [area.vg for area in newest if area.vg is not None]
     owners = _owners(vgs, pvs)
     return tuple(_assemble(vg, pvs, owners, warnings) for vg in vgs)

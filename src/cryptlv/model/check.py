@@ -69,7 +69,7 @@ def _check_group(vg: VolumeGroup) -> Iterator[Violation]:
     if vg.seqno < 0:
         yield Violation(message=f"{name}: seqno {vg.seqno} is negative", keys=("seqno",))
     place = ("physical_volumes", "id")
-    for pv_id in _duplicates(pv.id for pv in vg.pvs):
+    for pv_id in dict.fromkeys(_duplicates(pv.id for pv in vg.pvs)):
         yield Violation(message=f"{name}: physical volume {printable(pv_id)} is listed twice", keys=place)
     for pv in vg.pvs:
         if min(pv.pe_start_sectors, pv.pe_count, pv.dev_size_sectors) < 0:
@@ -80,7 +80,7 @@ def _check_lvs(vg: VolumeGroup) -> Iterator[Violation]:
     lvs = {lv.name: lv for lv in vg.lvs}
     group = printable(vg.name)
     if len(lvs) < len(vg.lvs):
-        for name in _duplicates(lv.name for lv in vg.lvs):
+        for name in dict.fromkeys(_duplicates(lv.name for lv in vg.lvs)):
             yield Violation(
                 message=f"{group}: two logical volumes are named {printable(name)}",
                 keys=_keys(name),

@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from cryptlv.errors import FormatError
 from cryptlv.model.nodes import Section
-from cryptlv.units import MIB
+from cryptlv.units import KIB, MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
     Shortcut: TypeAlias = Callable[[str, int], tuple[str, Section, int] | None]
 
-MAX_TEXT_BYTES = 32 * MIB
-"""80 000 logical volumes have such a text; a longer one would not fit into the memory that we allow ourselves."""
+MAX_TEXT_BYTES = 16 * MIB
+"""40 000 logical volumes have such a text; a longer one would not fit into the memory that we allow ourselves."""
 MAX_DEPTH = 32
-MEMORY_BYTES = 128 * MIB
+MAX_WORD_BYTES = 64 * KIB
+"""Of a string, word or number; and a string has no more than half as many escapes and pieces between them."""
+MEMORY_BYTES = 96 * MIB
 """What reading the metadata of one device may take, as `Allowance` reckons it."""
-_ITEM_BYTES = 240
+_ITEM_BYTES = 300
 _SCALAR_BYTES = 128
 _SHORTCUT_FACTOR = 6
 _TEXT_FACTOR = 2
@@ -45,7 +47,7 @@ _SHORTCUT_DEPTH = 2
 
 # Possessive throughout: what lies on a disk must not make a match try the same bytes again in another way.
 _SKIP = r"(?:[\s]++|\#[^\n]*+)*+"
-_STRING = r'"(?:[^"\\]++|\\.)*+"'
+_STRING = r'"(?:[^"\\]++|\\.){0,32768}+"'
 _RAW = "'[^']*+'"
 # The value of nearly every line of metadata: one alternative a kind, so that a match says what it found.
 _TOKEN = re.compile(
@@ -111,7 +113,10 @@ class _Parser:
         if match is None:
             blanks = _BLANKS.match(self.text, self.position)
             raise self.error(f"expected {expected}", blanks.end() if blanks else None)
-        self.position = match.end()
+        end = match.end()
+        if end - self.position > MAX_WORD_BYTES and end - _start(match) > MAX_WORD_BYTES:
+            raise self.error(f"a word of {end - _start(match)} bytes is too long", _start(match))
+        self.position = end
         return match
 
     def items(self, depth: int, name: str = "") -> tuple[Item, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptlv.errors import FormatError
 from cryptlv.host.archive import write_whole_file
-from cryptlv.host.scan import read_area, read_pv
+from cryptlv.host.scan import Parsed, read_area, read_pv
 from cryptlv.names import printable
 from cryptlv.ondisk.label import LABEL_SCAN_BYTES, describe_label, find_label
 from cryptlv.ondisk.mda import MDA_HEADER_BYTES, decode_mda_header, describe_header
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _pv(session: Session, path: str) -> FoundPv:
     device = session.device(path)
     problems: list[str] = []
-    found = read_pv(device, problems.append, {})
+    found = read_pv(device, problems.append, Parsed())
     for problem in problems:
         session.warn(problem)
     if found is None:
@@ -96,7 +96,7 @@ def dump_headers(session: Session, path: str, say: Callable[[str], None]) -> Non
             raise error.at(path) from None
         for line in describe_header(header, number):
             say(line)
-        area = read_area(device, label.pv_id, start, size, {})
+        area = read_area(device, label.pv_id, start, size, Parsed())
         if area.problem:
             raise FormatError(area.problem)
         metadata = _text_of(area)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 
 from cryptlv.errors import CheckError, CryptlvError, RefusedError
-from cryptlv.host.scan import assemble, read_pvs
+from cryptlv.host.scan import Parsed, assemble, read_pvs
 from cryptlv.names import check_vg_name, printable
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cryptlv.host.devicesfile import DevicesFile
     from cryptlv.host.locks import LockDirectory
     from cryptlv.host.lvmconf import HostSettings
-    from cryptlv.host.scan import FoundPv, Group, Parsed, World
+    from cryptlv.host.scan import FoundPv, Group, World
     from cryptlv.host.system import Directories
     from cryptlv.model.vg import VolumeGroup
 
@@ -61,7 +61,7 @@ class Session:
         self._settings = settings
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
-        self._parsed: Parsed = {}
+        self._parsed = Parsed()
         self._opened: dict[str, tuple[bool, Device]] = {}
 
     def device(self, path: str, *, writable: bool = False) -> Device:
@@ -121,7 +121,7 @@ class Session:
         """Scan the devices, and those of `also`; says each warning unless `silent`."""
         warn = _ignore if silent else self.warn
         warnings: list[str] = []
-        found = assemble(self._read(tuple(also), warnings), warnings)
+        found = assemble(self._read(tuple(also), warnings), self._parsed, warnings)
         for warning in found.warnings:
             warn(warning)
         return found
@@ -136,11 +136,11 @@ class Session:
         warnings: list[str] = []
         with self.locked(write=False, global_read=not vg_names):
             pvs = {pv.path: pv for pv in self._read((), warnings)}
-            first = assemble(pvs.values())
+            first = assemble(pvs.values(), self._parsed)
             for name in vg_names or sorted({group.vg.name for group in first.groups}):
                 with self.locked(name, write=False):
                     self._read_group(first, name, pvs, warnings)
-        world = assemble(pvs.values(), warnings)
+        world = assemble(pvs.values(), self._parsed, warnings)
         for warning in world.warnings:
             self.warn(warning)
         return world
@@ -155,9 +155,10 @@ class Session:
         if not groups or not wanted <= known:
             again = self._read((), warnings)
             paths = list(pvs)
-        for path in paths:
-            pvs.pop(path, None)
-        pvs.update({pv.path: pv for pv in again})
+        read = {pv.path: pv for pv in again}
+        kept = {path: read.get(path, pv) for path, pv in pvs.items() if path in read or path not in paths}
+        pvs.clear()
+        pvs.update(kept | read)  # in the order in which they were found first
 
     def _read(self, also: tuple[str, ...], warnings: list[str]) -> list[FoundPv]:
         """The physical volumes on the devices of this command and on `also`.

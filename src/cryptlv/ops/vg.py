@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.errors import ExistsError, InUseError, RefusedError, UsageError
-from cryptlv.host.scan import read_area
+from cryptlv.host.scan import Parsed, read_area
 from cryptlv.host.store import usable_places, write_metadata
 from cryptlv.model.vg import DEFAULT_EXTENT_SIZE_SECTORS, PhysicalVolume, VolumeGroup
 from cryptlv.names import check_vg_name
@@ -68,7 +68,7 @@ def _write(
         device = session.device(path, writable=True)
         if path in fresh:
             write_new(device, label)
-        areas += [read_area(device, label.pv_id, start, size, {}) for start, size in label.mdas]
+        areas += [read_area(device, label.pv_id, start, size, Parsed()) for start, size in label.mdas]
     remember(session, labels, places)
     outcome = write_metadata(usable_places(areas, lambda path: session.device(path, writable=True)), vg, session.env)
     for miss in outcome.misses:

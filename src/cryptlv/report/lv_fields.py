@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cryptlv.model.vg import LogicalVolume
     from cryptlv.report.field import Value
+    from cryptlv.report.relations import Relation
     from cryptlv.report.rows import Row, SeenGroup
 
 
@@ -159,8 +160,17 @@ def _crypt_store(row: Row) -> Value:
 
 
 def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], text: str, width: int = 0) -> Field:
+    last: tuple[LogicalVolume | None, Relation, Value] | None = None
+
+    def of_row(row: Row) -> Value:
+        nonlocal last
+        relation = row.relation
+        if last is None or last[0] is not row.lv or last[1] is not relation:  # a volume has many rows, and segments
+            last = row.lv, relation, value(row)
+        return last[2]
+
     prefix = "crypt_" if name.startswith("crypt_") else "lv_"
-    return Field(prefix=prefix, name=name, heading=heading, kind=kind, value=value, help=text, width=width)
+    return Field(prefix=prefix, name=name, heading=heading, kind=kind, value=of_row, help=text, width=width)
 
 
 LV_FIELDS = (

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from cryptlv.errors import RefusedError
 from cryptlv.record import Record
 from cryptlv.report.field import FLAG, LIST, NUMBER, PERCENT, SIZE, TEXT, TIME
-from cryptlv.units import format_size
+from cryptlv.units import MIB, format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cryptlv.report.field import Field, Value
     from cryptlv.report.rows import Row
+
+
+_NARROW = 64
+MAX_REPORT_CHARACTERS = 48 * MIB
+"""A report that is longer is not made: what is on a disk may say the same long things in every line."""
 
 
 class ReportOptions(Record):
@@ -32,9 +38,25 @@ def _shown(field: Field, value: Value, options: ReportOptions) -> str:
     return str(value)
 
 
+def _cells(
+    fields: Sequence[Field],
+    rows: Sequence[Row],
+    options: ReportOptions,
+    shown: Callable[[Field, Value, ReportOptions], str] = _shown,
+) -> Iterator[list[str]]:
+    """The cells of each row; raises RefusedError when the report becomes too long."""
+    total = 0
+    for row in rows:
+        cells = [shown(field, field.value(row), options) for field in fields]
+        total += sum(map(len, cells))
+        if total > MAX_REPORT_CHARACTERS:
+            raise RefusedError("the report would be too long: choose fewer fields with -o, or name what to show")
+        yield cells
+
+
 def render_text(fields: Sequence[Field], rows: Sequence[Row], options: ReportOptions) -> str:
     """Lines indented by two spaces; numbers to the right, everything else and the headings to the left."""
-    lines = [[_shown(field, field.value(row), options) for field in fields] for row in rows]
+    lines = list(_cells(fields, rows, options))
     if not lines:
         return ""
     headings = [field.heading for field in fields] if options.headings else []
@@ -43,6 +65,8 @@ def render_text(fields: Sequence[Field], rows: Sequence[Row], options: ReportOpt
         return "".join("  " + options.separator.join(line) + "\n" for line in table)
     columns = zip(fields, zip(*lines, strict=True), strict=True)
     widths = [max(field.width, len(field.heading), *map(len, column)) for field, column in columns]
+    if sum(widths) * len(lines) > MAX_REPORT_CHARACTERS:  # one long cell would make every line as long
+        widths = [min(width, _NARROW) for width in widths]
     out: list[str] = []
     if headings:
         out.append(" ".join(heading.ljust(width) for heading, width in zip(headings, widths, strict=True)))
@@ -64,8 +88,8 @@ def render_json(kind: str, fields: Sequence[Field], rows: Sequence[Row], options
     """lvm2's `--reportformat json`, where every value is a string, or json_std, where numbers and lists are not."""
     member = _standard if options.standard_json else _string
     objects = []
-    for row in rows:
-        pairs = (f"{_quoted(field.name)}:{member(field, field.value(row), options)}" for field in fields)
+    for cells in _cells(fields, rows, options, member):
+        pairs = (f"{_quoted(field.name)}:{cell}" for field, cell in zip(fields, cells, strict=True))
         objects.append("                  {" + ", ".join(pairs) + "}")
     lines = ["  {", '      "report": [', "          {", f'              "{kind}": [', *_commas(objects)]
     lines += ["              ]", "          }", "      ]", "  }"]

@@ -1,0 +1,8 @@
+"""Fuzz: metadata area, see targets.py."""
+
+from __future__ import annotations
+
+from fuzz.run import run
+
+if __name__ == "__main__":
+    run("metadata_area")

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def canonical(vg: VolumeGroup) -> VolumeGroup:
     """The form in which a volume group is written: visible volumes first, as lvm2 does, and every segment safe."""
     safe = [lv.replace(segments=tuple(segment.made_safe() for segment in lv.segments)) for lv in vg.lvs]
-    return vg.replace(lvs=tuple(sorted(safe, key=lambda lv: not lv.is_visible)))
+    shown = {name for lv in vg.lvs for segment in lv.segments for name in segment.makes_visible()}
+    return vg.replace(lvs=tuple(sorted(safe, key=lambda lv: not lv.is_visible and lv.name not in shown)))
 
 
 def next_keystore_name(vg: VolumeGroup) -> str:

@@ -75,6 +75,10 @@ class Segment(Record):
         """Words in which other volumes may be named; what is not understood gives all that it has."""
         return iter(())
 
+    def makes_visible(self) -> Iterator[str]:
+        """Names of volumes that users see because of this segment, though their own status does not say so."""
+        return iter(())
+
     def made_safe(self) -> Segment:
         """The same segment in a form that stock lvm2 can read."""
         return self

@@ -9,7 +9,14 @@ import pytest
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.report.fields import FIELDS, usable_fields
 from cryptlv.report.rows import SeenPv, lv_rows, seen_group, segment_rows, vg_rows
-from support.compare import STATE_OF_THE_KERNEL, assert_same_reports, assert_same_rows, common_fields, stock_rows
+from support.compare import (
+    STATE_OF_THE_KERNEL,
+    assert_rewrite_keeps_all,
+    assert_same_reports,
+    assert_same_rows,
+    common_fields,
+    stock_rows,
+)
 from support.texts import Volumes, restore, segment
 
 if TYPE_CHECKING:
@@ -328,8 +335,10 @@ def group(stock: StockLvm, nodes: list[Path]) -> list[Path]:
 
 @pytest.mark.parametrize("layout", TEXTS)
 def test_reports_are_the_same(machine: Machine, stock: StockLvm, group: list[Path], layout: str) -> None:
+    """And when we write such a group, stock's backup of it differs in what was changed only."""
     restore(stock, machine.folder, TEXTS[layout])
     assert_same_reports(machine, stock, group, texts=True)
+    assert_rewrite_keeps_all(machine, stock, group)
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,16 @@ from cryptlv.errors import ExistsError, NotFoundError, RefusedError, UsageError
 from cryptlv.model.allocate import free_count
 from cryptlv.model.check import check
 from cryptlv.model.edit import add_lvs, canonical, next_keystore_name, remove_lv, removed_lvs, users_of
-from cryptlv.model.vg import VolumeGroup
+from cryptlv.model.vg import LogicalVolume, VolumeGroup
 from cryptlv.names import check_lv_name, is_keystore_name
 from cryptlv.ondisk.vgrender import render_disk
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.keystore import KeystoreSegment
+from cryptlv.segments.opaque import OpaqueSegment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from cryptlv.model.vg import LogicalVolume
 
     GoldenVg = Callable[[str], VolumeGroup]
 
@@ -222,3 +221,22 @@ def test_permission_is_written_as_lvm2_writes_it_for_whom_the_group_is(
     back = written.replace(system_id="", lock_type="")
     assert canonical(back) == canonical(vg.replace(system_id=None, lock_type=""))
     assert canonical(back).lvs[1].status == plain.lvs[1].status
+
+
+def test_the_store_of_a_snapshot_stays_among_the_visible_volumes() -> None:
+    """Where stock writes it too; that of one that is merged is hidden."""
+
+    def lv(name: str, status: tuple[str, ...], kind: str = "x", *body: tuple[str, str]) -> LogicalVolume:
+        segment = OpaqueSegment(start_le=0, length_le=1, type_word=kind, body=body)
+        return LogicalVolume(name=name, id=name, status=status, segments=(segment,))
+
+    hidden, shown = ("READ",), ("READ", "VISIBLE")
+    lvs = (
+        lv("merged", hidden),
+        lv("store", hidden),
+        lv("home", shown),
+        lv("snapshot0", hidden, "snapshot", ("origin", "home"), ("cow_store", "store")),
+        lv("snapshot1", hidden, "snapshot", ("origin", "home"), ("merging_store", "merged")),
+    )
+    vg = canonical(VolumeGroup(name="vg", id="id", seqno=1, lvs=lvs))
+    assert [volume.name for volume in vg.lvs] == ["store", "home", "merged", "snapshot0", "snapshot1"]

@@ -25,9 +25,9 @@ def canonical(vg: VolumeGroup) -> VolumeGroup:
         _with_permission(lv, locked=locked).replace(segments=tuple(segment.made_safe() for segment in lv.segments))
         for lv in vg.lvs
     ]
-    return _with_permission(vg, locked=locked).replace(
-        system_id=vg.system_id or None, lvs=tuple(sorted(safe, key=lambda lv: not lv.is_visible))
-    )
+    shown = {name for lv in vg.lvs for segment in lv.segments for name in segment.makes_visible()}
+    ordered = tuple(sorted(safe, key=lambda lv: not lv.is_visible and lv.name not in shown))
+    return _with_permission(vg, locked=locked).replace(system_id=vg.system_id or None, lvs=ordered)
 
 
 def _with_permission(item: _Permitted, *, locked: bool) -> _Permitted:

@@ -79,6 +79,10 @@ class Segment(Record):
         """The volumes that the segment is made of: (field, name), as the text has them."""
         return ()
 
+    def makes_visible(self) -> Iterator[str]:
+        """Names of volumes that users see because of this segment, though their own status does not say so."""
+        return iter(())
+
     def made_safe(self) -> Segment:
         """The same segment in a form that stock lvm2 can read."""
         return self

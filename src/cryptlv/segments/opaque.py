@@ -56,6 +56,11 @@ class OpaqueSegment(Segment):
                     if isinstance(word, str) and not isinstance(word, PvWord):
                         yield key, word
 
+    def makes_visible(self) -> Iterator[str]:
+        """The store of a snapshot (lib/metadata/snapshot_manip.c:lv_is_visible)."""
+        if self.shown_type == "snapshot":
+            yield from (str(value) for key, value in self.body if key == "cow_store")
+
     def footprint(self) -> Iterator[Footprint]:
         """The extents behind each place in the body.
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
+from cryptlv.errors import RefusedError
 from cryptlv.report.fields import choose_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
 from cryptlv.report.rows import Row, lv_rows
 
 if TYPE_CHECKING:
+    from cryptlv.report.field import Field
     from cryptlv.report.rows import SeenGroup
 
 FIELDS = choose_fields("lv", ("lv_name,lv_size,crypt_keysize",))
@@ -41,3 +45,24 @@ def test_json_is_json_with_every_value_a_string(seen: SeenGroup) -> None:
         assert [row["lv_name"] for row in parsed["report"][0]["lv"]] == names
         assert all(isinstance(value, str) for row in parsed["report"][0]["lv"] for value in row.values())
     assert json.loads(render_json("lv", FIELDS, [], ReportOptions())) == {"report": [{"lv": []}]}
+
+
+def long_field(length: int) -> Field:
+    return FIELDS[0].replace(value=lambda row: "x" * length if row.lv and row.lv.name == "data" else "y")
+
+
+def test_one_long_cell_does_not_make_every_line_as_long(seen: SeenGroup) -> None:
+    many = rows(seen) * 2000
+    lines = render_text((long_field(20_000), FIELDS[1]), rows(seen) * 100, ReportOptions()).splitlines()
+    assert len(lines[1]) > 20_000
+    lines = render_text((long_field(9_000), FIELDS[1]), many, ReportOptions()).splitlines()
+    assert len(lines[1]) < 100
+
+
+def test_a_report_that_would_be_too_long_is_refused(seen: SeenGroup) -> None:
+    for render in (
+        lambda fields, found: render_text(fields, found, ReportOptions()),
+        lambda fields, found: render_json("lv", fields, found, ReportOptions()),
+    ):
+        with pytest.raises(RefusedError, match="too long"):
+            render((long_field(60_000),), rows(seen) * 1000)

@@ -60,9 +60,8 @@ def test_one_long_cell_does_not_make_every_line_as_long(seen: SeenGroup) -> None
 
 
 def test_a_report_that_would_be_too_long_is_refused(seen: SeenGroup) -> None:
-    for render in (
-        lambda fields, found: render_text(fields, found, ReportOptions()),
-        lambda fields, found: render_json("lv", fields, found, ReportOptions()),
-    ):
-        with pytest.raises(RefusedError, match="too long"):
-            render((long_field(60_000),), rows(seen) * 1000)
+    found = rows(seen) * 1000
+    with pytest.raises(RefusedError, match="too long"):
+        render_text((long_field(60_000),), found, ReportOptions())
+    with pytest.raises(RefusedError, match="too long"):
+        render_json("lv", (long_field(60_000),), found, ReportOptions())

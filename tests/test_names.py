@@ -13,6 +13,7 @@ from cryptlv.names import (
     check_vg_name,
     dm_name,
     is_keystore_name,
+    is_name,
     is_plain_uuid,
     parse_uuid,
     printable,
@@ -74,3 +75,13 @@ def test_what_is_no_uuid_is_refused(text: str) -> None:
 @given(st.text())
 def test_printable_text_can_be_printed(text: str) -> None:
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize("name", ["", "-a", ".", "..", "a/b", "a\x1b", "\xe9", "x" * 128, "a b"])
+def test_names_that_are_no_part_of_a_path_are_told(name: str) -> None:
+    assert not is_name(name)
+    assert is_name("A-b_c.d+e")
+
+
+def test_control_characters_are_escaped_but_for_those_to_keep() -> None:
+    assert printable("a\n\t\x1b\udcff\u202e", keep="\n\t") == "a\n\t\\x1b\\udcff\\u202e"

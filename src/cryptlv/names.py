@@ -12,6 +12,7 @@ _RESERVED_PARTS = (
     "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin",
 )  # fmt: skip
 _MAX_DM_NAME = 127
+_DOTS = frozenset((".", ".."))
 
 UUID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """The characters of new UUIDs; `!` and `#` are valid too (lib/uuid/uuid.c)."""
@@ -23,7 +24,7 @@ KEYSTORE_PREFIX = "cryptostore"
 def _check_characters(kind: str, name: str) -> None:
     if not name:
         raise UsageError(f"{kind} name is empty")
-    if name.startswith("-") or name in (".", ".."):
+    if name.startswith("-") or name in _DOTS:
         raise UsageError(
             f"{kind} name {printable(name[:64])!r} is not allowed: it starts with a hyphen or is a dot name"
         )
@@ -36,10 +37,7 @@ def _check_characters(kind: str, name: str) -> None:
 def is_name(name: str) -> bool:
     """Whether lvm2 would take it for a volume or a volume group; such a name is also safe in a path."""
     return (
-        0 < len(name) <= _MAX_DM_NAME
-        and _NAME_CHARACTERS.issuperset(name)
-        and not name.startswith("-")
-        and name not in (".", "..")
+        _NAME_CHARACTERS.issuperset(name) and 0 < len(name) <= _MAX_DM_NAME and name[0] != "-" and name not in _DOTS
     )
 
 

@@ -143,9 +143,8 @@ def plain(text: bytes) -> list[str]:
 def state(stock: StockLvm, nodes: list[Path]) -> list[list[str]]:
     texts: list[list[str]] = []
     for node in nodes:
-        headers = [
-            line for line in stock.run("pvck", "--dump", "headers", node).out.splitlines() if "crc" not in line
-        ]
+        dump = stock.run("pvck", "--dump", "headers", node, expect=None).out
+        headers = [line for line in dump.splitlines() if "crc" not in line]
         texts.append([line for line in headers if "checksum" not in line and "size" not in line])
         found = stock.run("pvck", "--dump", "metadata", node, expect=None).out.encode()
         gone = f'device = "{nodes[0].with_name("k3")}"'  # stock forgets the name of a device that is away

@@ -6,16 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.ondisk.vgtext import parse_vg
-from cryptlv.report.fields import FIELDS, usable_fields
-from cryptlv.report.rows import SeenPv, lv_rows, seen_group, segment_rows, vg_rows
+from cryptlv.report.fields import usable_fields
 from support.compare import (
     STATE_OF_THE_KERNEL,
     assert_rewrite_keeps_all,
     assert_same_reports,
-    assert_same_rows,
-    common_fields,
-    stock_rows,
 )
 from support.texts import Volumes, restore, segment
 
@@ -445,26 +440,9 @@ def test_groups_of_others_are_left_out(machine: Machine, stock: StockLvm, group:
             vg.part("lvmlock", 2)
 
     restore(stock, machine.folder, make, swaps=(("extent_size", f"{words}\nextent_size"),))
+    machine.environ["LVM_SYSTEM_DIR"] = str(stock.folder / "etc")
     assert_same_reports(machine, stock, group, texts=True)
-    assert "left out" in machine.run("vgs", "--devices", str(group[0])).err
-    vg = parse_vg(stock.metadata(group[0]))
-    found = {pv.id: SeenPv(pv_id=pv.id, path=pv.device, size_bytes=pv.dev_size_sectors * 512) for pv in vg.pvs}
-    seen = seen_group(vg, found, frozenset())
-    volumes = lv_rows([seen], hidden=True)
-    reports = (
-        ("vg", vg_rows([seen]), ("vgs",)),
-        ("lv", volumes, ("lvs", "-a")),
-        ("seg", segment_rows(volumes), ("lvs", "-a", "--segments")),
-    )
-    for kind, rows, command in reports:
-        names = [name for name in common_fields(kind).split(",") if "mda" not in name]
-        asked = (option, "--units", "b", "--nosuffix", "-o", ",".join(names), "--reportformat", "json")
-        ours = [{name: _text(FIELDS[name].value(row)) for name in names} for row in rows]
-        assert_same_rows(ours, stock_rows(stock, kind, *command, *asked))
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    assert_same_reports(machine, stock, group, texts=True, more=(option,))
 
 
 def test_enough_is_compared() -> None:

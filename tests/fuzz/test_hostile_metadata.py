@@ -42,9 +42,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 10.0
+TEXT_COMMANDS = ("vgs", "lvs", "metadata")
+"""Those that meet a text in ways of their own."""
 PEAK_KIB = 200 * 1024
 OTHER_PV = "evilpvevilpvevilpvevilpvevilpv01"
-PV1_TEXT = PV_TEXT.replace("pv0", "pv1")
+PV1_TEXT = "pv1" + PV_TEXT.removeprefix("pv0")
 KEYSTORE = volume("cryptostore1", segment(kind="crypt-keystore", body='handler = "plain"'), number=9, status='"READ"')
 CRYPT = 'crypto_store = "cryptostore1" areas = ["pv0", 1]'
 
@@ -165,7 +167,7 @@ TOLD: dict[str, tuple[bytes, str]] = {
     "name with escapes": (group(volume('"a\x1b[2J\x1b]0;x\x07"')), "name"),
     "name with a line end": (group(volume('"a\nWARNING: b"')), "name"),
     "name that is empty": (group(volume('""')), "name"),
-    "name that is long": (group(volume("a" * 100_000)), "name"),
+    "name that is long": (group(volume("a" * 1000)), "name"),
     "name with a colon in a section": (group(volume("a/b/c")), "segment_count"),
     "group name with a slash": (group(name='"../evil"'), "name"),
     "group name with escapes": (group(name='"\x1b[31mevil"'), "name"),
@@ -189,6 +191,7 @@ TOLD: dict[str, tuple[bytes, str]] = {
     "pe_start over the metadata": (group(pvs=PV_TEXT.replace("= 2048", "= 0")), "pe_start"),
     "dev_size near 2^63": (group(pvs=PV_TEXT.replace("= 32768", f"= {2**63 - 1}")), "dev_size"),
     "bootloader area near 2^63": (group(pvs=PV_TEXT.replace("pe_start", f"ba_start = {2**63 - 1} pe_start")), "ba_start"),  # noqa: E501
+    "bootloader area without a size": (group(pvs=PV_TEXT.replace("pe_start", "ba_start = 9 pe_start")), "ba_start"),
     "seqno 2^32": (group(seqno=2**32), "seqno"),
     "seqno negative": (group(seqno=-1), "seqno"),
     "seqno of 30 digits": (group(seqno="9" * 30), "text"),
@@ -231,9 +234,6 @@ TOLD: dict[str, tuple[bytes, str]] = {
     "string of 7 MiB": (group(fields='tags = "' + "x" * 7 * MIB + '"'), "text"),
     "string of escapes": (group(fields='tags = "' + '\\"' * 3 * MIB + '"'), "text"),
     "word of 7 MiB": (group(fields="a = " + "9" * 7 * MIB), "text"),
-    "tags and volumes that multiply": (
-        group(*(volume(f"l{n}", number=n) for n in range(5000)), fields=f'tags = "{"t" * 65000}"'), "areas",
-    ),
     "number that is none": (group(fields="a = 12x\x1b[2J"), "text"),
     "more items than are read": (group(fields="a=1 " * 700_000), "text"),
     "more sections than are read": (group(fields="a{}" * 700_000), "text"),
@@ -376,8 +376,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def look(folder: Path, image: Path) -> list[tuple[str, int, str, str]]:
-    """What the five commands say of an image beside the sound one; checks what holds of all of them."""
+def look(folder: Path, image: Path, *names: str) -> dict[str, tuple[int, str, str]]:
+    """What the five commands, or those named, say of an image beside the sound one; checks what holds of all."""
     fields = "lv_all,vg_all,seg_all,crypt_all"
     devices = ("--devices", f"{image},{folder / 'good.img'}")
     commands = {
@@ -387,6 +387,7 @@ def look(folder: Path, image: Path) -> list[tuple[str, int, str, str]]:
         "headers": ("pvck", "--dump", "headers", str(image)),
         "metadata": ("pvck", "--dump", "metadata", str(image)),
     }
+    commands = {name: words for name, words in commands.items() if not names or name in names}
     environ = {
         "CRYPTLV_SYSTEM_DIR": str(folder / "system"),
         "CRYPTLV_RUN_DIR": str(folder / "run"),
@@ -400,9 +401,10 @@ def look(folder: Path, image: Path) -> list[tuple[str, int, str, str]]:
         text=True,
         check=True,
     )
-    found = []
+    found = {}
     for name, (status, out, err, seconds, peak_kib) in zip(commands, json.loads(done.stdout), strict=True):
-        assert status in ((0, 5) if name in ("headers", "metadata") else (0,)), f"{name}: {status} {err}"
+        refused = "the report would be too long" in err
+        assert status in ((0, 5) if name in ("headers", "metadata") or refused else (0,)), f"{name}: {status} {err}"
         assert "Traceback" not in out + err, err
         assert "Internal error" not in err
         assert "memory" not in err.replace("than is read", "")
@@ -412,17 +414,18 @@ def look(folder: Path, image: Path) -> list[tuple[str, int, str, str]]:
         assert seconds < SECONDS, f"{name}: {seconds} s"
         assert peak_kib < PEAK_KIB, f"{name}: {peak_kib} KiB"
         assert all(line.startswith("  ") for line in err.splitlines()), err
-        assert name in ("headers", "metadata") or "good" in out, out
-        found.append((name, status, out, err))
+        assert name in ("headers", "metadata") or refused or "good" in out, out
+        found[name] = status, out, err
     return found
 
 
-def check_told(folder: Path, image: Path, field: str) -> None:
-    """Some line names the device, a byte in it, and the field; the other commands say the same line."""
-    found = {name: (status, out, err) for name, status, out, err in look(folder, image)}
-    for name in ("pvs", "vgs", "lvs"):
-        lines = [line for line in found[name][2].splitlines() if re.search(r"at byte \d+: ", line)]
-        assert any(str(image) in line and field in line for line in lines), found[name][2]
+def check_told(folder: Path, image: Path, field: str, *names: str) -> None:
+    """Every command that reads the texts has a line that names the device, a byte in it, and the field."""
+    for name, (_, _, err) in look(folder, image, *names).items():
+        if name in ("headers", "metadata"):
+            continue
+        lines = [line for line in err.splitlines() if re.search(r"at byte \d+: ", line)]
+        assert any(str(image) in line and field in line for line in lines), err
         for line in lines:
             place = re.search(r"at byte (\d+): ", line)
             assert place
@@ -433,14 +436,21 @@ def check_told(folder: Path, image: Path, field: str) -> None:
 def test_hostile_text_is_told_with_its_place(folder: Path, tmp_path: Path, name: str) -> None:
     text, field = TOLD[name]
     area = AREA_BYTES if len(text) < AREA_BYTES // 2 else 12 * MIB
-    check_told(folder, write_image(tmp_path / "evil.img", with_text(text, area_bytes=area)), field)
+    check_told(folder, write_image(tmp_path / "evil.img", with_text(text, area_bytes=area)), field, *TEXT_COMMANDS)
 
 
 @pytest.mark.parametrize("name", READ)
 def test_odd_text_is_read(folder: Path, tmp_path: Path, name: str) -> None:
     found = look(folder, write_image(tmp_path / "evil.img", with_text(READ[name])))
-    assert all("evil" in out for kind, _, out, _ in found if kind == "vgs")
-    assert all(status == 0 for _, status, _, _ in found)
+    assert "evil" in found["vgs"][1]
+    assert all(status == 0 for status, _, _ in found.values())
+
+
+def test_long_tags_of_many_volumes_are_no_long_report(folder: Path, tmp_path: Path) -> None:
+    lvs = [volume(f"l{number}", number=number) for number in range(5000)]
+    text = group(*lvs, fields=f'tags = "{"t" * 65000}"')
+    found = look(folder, write_image(tmp_path / "evil.img", with_text(text, area_bytes=12 * MIB)), "lvs", "metadata")
+    assert "the report would be too long" in found["lvs"][2]
 
 
 @pytest.mark.parametrize("name", PLACES)

@@ -6,12 +6,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import FormatError, NotFoundError
+from cryptlv.errors import CheckError, FormatError, NotFoundError, RefusedError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.host.scan import scan
+from cryptlv.ondisk.crc import lvm_crc
 from cryptlv.ops import lv as lvs
+from cryptlv.ops import vg
 from support.crash import Event, RecordingDevice
 from support.disks import Disks, make_disks
+from support.hostile import (
+    AREA_START,
+    IMAGE_BYTES,
+    PV_ID,
+    PV_TEXT,
+    group,
+    header,
+    hyphened,
+    label,
+    slot,
+    volume,
+    with_text,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,3 +110,56 @@ def test_scanning_writes_nothing(tmp_path: Path) -> None:
     images = contents(make_disks(tmp_path, (1, 2)))
     scan([RecordingDevice(path, content, events) for path, content in images.items()])
     assert events == []
+
+
+def test_a_group_that_claims_the_volume_of_another_does_not_get_it(tmp_path: Path) -> None:
+    victim = contents(make_disks(tmp_path, (1,)))["/d0"]
+    pv_id = scan(devices({"/d0": victim})).pvs[0].label.pv_id
+    claim = f"pv1 {PV_TEXT.removeprefix('pv0').replace(hyphened(PV_ID), pv_id)}"
+    thief = MemoryDevice(IMAGE_BYTES, path="/evil")
+    for place, data in with_text(group(volume(), pvs=PV_TEXT + claim)).items():
+        thief.write(place, data)
+    for order in ([thief, *devices({"/d0": victim})], [*devices({"/d0": victim}), thief]):
+        world = scan(order)
+        assert world.group("vg0").pv_paths == {pv_id: "/d0"}
+        assert pv_id not in world.group("evil").pv_paths
+        assert any("/d0: volume group evil says" in warning for warning in world.warnings)
+
+
+def test_extents_over_the_metadata_are_a_hazard_that_stops_changes(tmp_path: Path) -> None:
+    evil = MemoryDevice(IMAGE_BYTES, path="/d0")
+    for place, data in with_text(group(pvs=PV_TEXT.replace("= 2048", "= 8"))).items():
+        evil.write(place, data)
+    with Disks(tmp_path, {"/d0": evil}).session() as session:
+        assert session.world().group("evil").hazards
+        with pytest.raises(CheckError, match="over its label or a metadata area"):
+            lvs.create(session, "evil", lvs.LvRequest(name="a", size_bytes=MIB))
+
+
+def test_a_label_whose_data_lie_over_the_metadata_makes_no_group(tmp_path: Path) -> None:
+    evil = MemoryDevice(IMAGE_BYTES, path="/d0")
+    evil.write(512, label(data=((AREA_START, 0),), extension=bytes(8)))
+    evil.write(AREA_START, header(b""))
+    with Disks(tmp_path, {"/d0": evil}).session() as session, pytest.raises(RefusedError, match="damaged label"):
+        vg.create(session, "vg1", ("/d0",))
+    larger = MemoryDevice(IMAGE_BYTES, path="/d0")
+    larger.write(512, label(device_bytes=2 * IMAGE_BYTES, extension=bytes(8)))
+    larger.write(AREA_START, header(b""))
+    with Disks(tmp_path, {"/d0": larger}).session() as session, pytest.raises(RefusedError, match="its label says"):
+        vg.create(session, "vg1", ("/d0",))
+
+
+def test_texts_of_one_device_share_what_they_may_take() -> None:
+    text = group(fields="a=1 " * 120_000)
+    pieces = {}
+    places = tuple((MIB * (1 + 2 * number), MIB) for number in range(6))
+    for number, (start, size) in enumerate(places):
+        data = text.replace(b"seqno = 1", b"seqno = %d" % (number + 1)) + b"\0"
+        pieces[start] = header(slot(512, len(data), lvm_crc(data)), start=start, size=size)
+        pieces[start + 512] = data
+    evil = MemoryDevice(IMAGE_BYTES, path="/d0")
+    for place, data in {**pieces, 512: label(mdas=places, data=())}.items():
+        evil.write(place, data)
+    problems = [area.problem for area in scan([evil]).pvs[0].areas]
+    assert problems[:2] == ["", ""]
+    assert all("/d0 at byte" in problem and "more in the metadata" in problem for problem in problems[3:])

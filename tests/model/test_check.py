@@ -235,3 +235,29 @@ def test_names_from_the_disk_are_made_printable(sound_vg: VolumeGroup) -> None:
     evil = sound_vg.lv("one").replace(name="a\x1b[2J\n")
     vg = changed(sound_vg.with_lv(evil), evil.name, 1, crypto_store="gone\x07")
     assert all(line.isprintable() for line in check(vg))
+
+
+def test_a_volume_that_is_a_part_of_itself_is_refused(sound_vg: VolumeGroup) -> None:
+    circle = changed(sound_vg, "lin", 1, areas=(LvArea(lv_name="one", start_le=0),))
+    circle = changed(circle, "one", 1, areas=(LvArea(lv_name="lin", start_le=0),))
+    assert "part of itself" in only(check(circle))
+    assert "part of itself" in only(check(changed(sound_vg, "lin", 1, areas=(LvArea(lv_name="lin", start_le=0),))))
+    assert check(changed(sound_vg, "lin", 1, areas=(LvArea(lv_name="one", start_le=0),))) == ()
+
+
+def test_places_on_nothing_and_long_segments_that_cover_others_are_told(sound_vg: VolumeGroup) -> None:
+    assert "stripes names gone" in only(
+        check(changed(sound_vg, "lin", 1, areas=(LvArea(lv_name="gone", start_le=0),)))
+    )
+    pv_id = sound_vg.pvs[0].id
+    whole = StripedSegment(start_le=0, length_le=sound_vg.pvs[0].pe_count, areas=(PvArea(pv_id=pv_id, start_pe=0),))
+    covered = check(sound_vg.with_lv(sound_vg.lv("lin").replace(segments=(whole,))))
+    others = [lv for lv in sound_vg.lvs for part in lv.segments for place in part.footprint() if place[0] == pv_id]
+    assert len(covered) >= len([lv for lv in others if lv.name != "lin"])
+    assert check_lv(sound_vg.with_lv(sound_vg.lv("lin").replace(segments=(whole,))), others[0])
+
+
+def test_a_hundred_violations_are_enough(sound_vg: VolumeGroup) -> None:
+    lin = sound_vg.lv("lin")
+    many = tuple(lin.replace(name=f"l{number}", id=f"{number}", segments=()) for number in range(500))
+    assert len(check(sound_vg.replace(lvs=many))) == 100

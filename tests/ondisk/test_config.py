@@ -8,7 +8,16 @@ import pytest
 
 from cryptlv.errors import FormatError
 from cryptlv.model.nodes import Section
-from cryptlv.ondisk.config import MAX_DEPTH, parse_config, render_key, render_value
+from cryptlv.ondisk.config import (
+    MAX_DEPTH,
+    MAX_TEXT_BYTES,
+    MAX_WORD_BYTES,
+    Allowance,
+    find_place,
+    parse_config,
+    render_key,
+    render_value,
+)
 
 
 def items(text: bytes | str) -> tuple[tuple[str, object], ...]:
@@ -222,3 +231,47 @@ def test_rendered_key_is_read_as_the_same_key(key: str) -> None:
 def test_plain_keys_are_rendered_without_quotes() -> None:
     assert render_key("cryptostore1") == "cryptostore1"
     assert render_key("a b") == '"a b"'
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        (("vg",), b"vg {"),
+        (("vg", "b"), b"b = 2"),
+        (("vg", "sub", "b"), b"b = 3"),
+        (("vg", "sub", "gone"), b"sub {"),
+        (("vg", "gone", "b"), b"vg {"),
+        (("last",), b"last"),
+        (("vg", "late"), b"late"),
+    ],
+)
+def test_places_of_items_are_found(path: tuple[str, ...], word: bytes) -> None:
+    text = b'# \xc3\xa9 vg {\nvg { a = "vg { b = 1" other { b = [1, 2] gone = 1 } b = 2 sub { b = 3 } late = 1 }\n'
+    text += b"last = 1\n"
+    assert text[find_place(text, path) :].startswith(word)
+    assert find_place(text, ("none",)) == 0
+    assert find_place(b"{", path) == 0
+
+
+def test_words_and_texts_have_a_length_that_is_read() -> None:
+    for words in ('"{}"', "'{}'", "{}"):
+        assert value(words.format("x" * (MAX_WORD_BYTES - 2)))
+        with pytest.raises(FormatError, match="too long"):
+            value(words.format("x" * (MAX_WORD_BYTES + 1)))
+    assert items("# " + "x" * MAX_WORD_BYTES * 3 + "\na = 1") == (("a", 1),)
+    with pytest.raises(FormatError, match="too long"):
+        parse_config(bytes(MAX_TEXT_BYTES + 1))
+
+
+def test_what_the_tree_takes_of_memory_is_limited_for_all_texts_together() -> None:
+    allowance = Allowance(100_000)
+    for _ in range(2):
+        parse_config("a = 1 " * 100, allowance=allowance)
+    with pytest.raises(FormatError, match="more in the metadata"):
+        parse_config("a = [1, 2, 3] b { } " * 100, allowance=allowance)
+
+
+def test_depth_counts_slashes_and_braces_alike() -> None:
+    with pytest.raises(FormatError, match="nested"):
+        parse_config("a/b/c { " * 11 + "}" * 11)
+    assert items("a/b/c { " * 10 + "}" * 10)

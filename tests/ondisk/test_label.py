@@ -14,6 +14,7 @@ from cryptlv.ondisk.crc import lvm_crc
 from cryptlv.ondisk.label import (
     LABEL_SCAN_BYTES,
     PvLabel,
+    check_layout,
     decode_label,
     describe_label,
     encode_label,
@@ -277,3 +278,29 @@ def test_description_is_line_for_line_what_stock_pvck_prints(
     lines = [line.strip() for line in path.read_text().splitlines()]
     stock = [line for line in lines if line.startswith(("label_header", "pv_header"))]
     assert list(describe_label(label)) == stock
+
+
+@pytest.mark.parametrize(
+    ("mdas", "data", "fields"),
+    [
+        (((4096, MIB - 4096),), ((MIB, 0),), []),
+        (((4096, MIB - 4096), (9 * MIB, MIB)), ((MIB, 0),), []),
+        (((512, MIB),), ((2 * MIB, 0),), ["pv_header.mda[0]"]),
+        (((4096, MIB), (9 * MIB, MIB + 1)), ((2 * MIB, 0),), ["pv_header.mda[1]"]),
+        (((4096, MIB), (8192, 512)), ((2 * MIB, 0),), ["pv_header.mda[1]"]),
+        (((4096, MIB),), ((MIB, 0),), ["pv_header.data_area[0]"]),
+        ((), ((0, 0),), ["pv_header.data_area[0]"]),
+        (((4096, MIB), (9 * MIB, MIB)), ((2 * MIB, 8 * MIB),), ["pv_header.data_area[0]"]),
+    ],
+)
+def test_areas_that_lie_over_each_other_are_named(
+    mdas: tuple[tuple[int, int], ...], data: tuple[tuple[int, int], ...], fields: list[str]
+) -> None:
+    label = PvLabel(pv_id=PV_ID, device_size_bytes=10 * MIB, data_areas=data, mdas=mdas)
+    found = list(check_layout(label, 10 * MIB))
+    assert [error.field for error in found] == fields
+    sector = encode_label(label)
+    for error in found:
+        assert error.offset_bytes is not None
+        (start,) = struct.unpack_from("<Q", sector, error.offset_bytes - 512)
+        assert str(start) in error.message

@@ -22,6 +22,7 @@ from cryptlv.ondisk.mda import (
     encode_mda_header,
     max_text_bytes,
     next_text_offset,
+    place_in_ring,
     raw_location,
     text_pieces,
 )
@@ -293,3 +294,8 @@ def test_description_is_line_for_line_what_stock_pvck_prints(path: Path, disk_by
         data = disk_bytes(case, image, area["start"], MDA_HEADER_BYTES)
         found += describe_header(decode_mda_header(data, area["start"], area["size"]), number + 1)
     assert found == [line for line in lines if line.startswith("mda_header_")]
+
+
+def test_places_in_a_text_go_round_with_it() -> None:
+    location = RawLocation(offset_bytes=3000, size_bytes=2000, crc=0)
+    assert [place_in_ring(4096, location, offset) for offset in (0, 1095, 1096, 1999)] == [3000, 4095, 512, 1415]

@@ -304,3 +304,18 @@ def test_damaged_stock_text_is_refused_with_a_byte() -> None:
     with pytest.raises(FormatError) as caught:
         parse_vg((LVM2 / "bad_text_crc" / "raw_text_pv1_mda0.txt").read_bytes())
     assert caught.value.offset_bytes is not None
+
+
+def test_places_of_wrong_fields_are_named_by_their_byte() -> None:
+    lv = 'logical_volumes { lv { id = "lvlvlv-lvlv-lvlv-lvlv-lvlv-lvlv-lvlvlv" status = []'
+    segment = ' segment_count = 1 segment1 { start_extent = 0 extent_count = 1 type = "striped" stripe_count = 7'
+    segment += " stripes = [] } } }"
+    text = MINIMAL.replace("seqno = 1", f"seqno = 1 {lv}{segment}", 1)
+    for wrong, field in ((text, "stripe_count"), (text.replace("= 0 ext", "= -1 ext"), "start_extent")):
+        with pytest.raises(FormatError) as caught:
+            parse_vg(wrong)
+        assert caught.value.field == field
+        assert caught.value.offset_bytes == wrong.index(field)
+    with pytest.raises(FormatError, match="no name of a logical volume") as caught:
+        parse_vg(text.replace("{ lv {", '{ "../lv" {'))
+    assert caught.value.offset_bytes == text.index("lv { id")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
+from cryptlv.errors import RefusedError
 from cryptlv.report.fields import choose_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
 from cryptlv.report.rows import Row, lv_rows
 
 if TYPE_CHECKING:
+    from cryptlv.report.field import Field
     from cryptlv.report.rows import SeenGroup
 
 FIELDS = choose_fields("lv", ("lv_name,lv_size,crypt_keysize",))
@@ -63,3 +67,23 @@ def test_standard_json_has_numbers_lists_and_null(seen: SeenGroup) -> None:
     }
     assert data["lv_skip_activation"] == 1
     assert data["lv_tags"] == []
+
+
+def long_field(length: int) -> Field:
+    return FIELDS[0].replace(value=lambda row: "x" * length if row.lv and row.lv.name == "data" else "y")
+
+
+def test_one_long_cell_does_not_make_every_line_as_long(seen: SeenGroup) -> None:
+    many = rows(seen) * 2000
+    lines = render_text((long_field(20_000), FIELDS[1]), rows(seen) * 100, ReportOptions()).splitlines()
+    assert len(lines[1]) > 20_000
+    lines = render_text((long_field(9_000), FIELDS[1]), many, ReportOptions()).splitlines()
+    assert len(lines[1]) < 100
+
+
+def test_a_report_that_would_be_too_long_is_refused(seen: SeenGroup) -> None:
+    found = rows(seen) * 1000
+    with pytest.raises(RefusedError, match="too long"):
+        render_text((long_field(60_000),), found, ReportOptions())
+    with pytest.raises(RefusedError, match="too long"):
+        render_json("lv", (long_field(60_000),), found, ReportOptions())

@@ -64,18 +64,27 @@ def assert_same_rows(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -
 
 
 def assert_same_reports(
-    machine: Machine, stock: StockLvm, nodes: Iterable[Path], *, texts: bool = False, without: Collection[str] = ()
+    machine: Machine,
+    stock: StockLvm,
+    nodes: Iterable[Path],
+    *,
+    texts: bool = False,
+    without: Collection[str] = (),
+    more: tuple[str, ...] = (),
 ) -> None:
-    """Fail when a field, but for those of `without`, or with `texts` a line of a default report, is not stock's."""
+    """Fail when a field, but for those of `without`, or with `texts` a line of a default report, is not stock's.
+
+    `more` are options for each report.
+    """
     devices = ("--devices", ",".join(map(str, nodes)))
     for kind, command, *options in REPORTS:
         fields = ",".join(field for field in common_fields(kind).split(",") if field not in without)
-        words = ("--units", "s", *options, "-o", fields, "--reportformat", "json")
+        words = ("--units", "s", *more, *options, "-o", fields, "--reportformat", "json")
         ours = json.loads(machine.run(command, *devices, *words).out)["report"][0][kind]
         assert_same_rows(ours, stock_rows(stock, kind, command, *words))
     for command, *options in TEXTS if texts else ():
-        ours = machine.run(command, *devices, *options).out
-        assert ours == said_by_stock(stock, command, *options).replace("XX", "--"), (command, *options)
+        ours = machine.run(command, *devices, *more, *options).out
+        assert ours == said_by_stock(stock, command, *more, *options).replace("XX", "--"), (command, *options)
 
 
 def sound_text(text: str) -> list[str]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from cryptlv.model.vg import LogicalVolume, Segment, VolumeGroup
 
-    Place = tuple[int, int, LogicalVolume, int]
+    Place = tuple[int, int, int, int]
+    """First extent, number of extents, the volume's place among the group's, number of the segment."""
 
 _MAX_EXTENTS = 2**32 - 1
 _MOST = 100
@@ -86,22 +87,32 @@ def _check_lvs(vg: VolumeGroup) -> Iterator[Violation]:
                 keys=_keys(name),
                 lv_names=(name,),
             )
-    ids: dict[str, list[str]] = {}
-    for lv in vg.lvs:
-        ids.setdefault(lv.id, []).append(lv.name)
-    for lv_id, names in ids.items():
-        if len(names) > 1:
-            message = f"{group}: {len(names)} logical volumes have the id {printable(lv_id)}"
-            yield Violation(message=message, keys=_keys(names[1], "id"), lv_names=tuple(names))
+    if len({lv.id for lv in vg.lvs}) < len(vg.lvs):
+        yield from _check_ids(vg)
     around = Surroundings(vg=vg, lvs=lvs)
     used: dict[str, list[Place]] = {pv.id: [] for pv in vg.pvs}
     parts: dict[str, list[str]] = {}
-    for lv in vg.lvs:
-        yield from _check_lv(lv, around, used, parts)
+    for index, lv in enumerate(vg.lvs):
+        only = lv.segments[0] if len(lv.segments) == 1 else None
+        place = only.plain_place() if only is not None and only.start_le == 0 else None
+        if place is not None and place[2] > 0 and place[0] in used and is_name(lv.name):
+            used[place[0]].append((place[1], place[2], index, 1))  # most volumes are so, and may be ten thousand
+        else:
+            yield from _check_lv(lv, index, around, used, parts)
     yield from _check_space(vg, used)
     for name in _in_circles(parts):
         message = f"{group}/{printable(name)}: is a part of itself"
         yield Violation(message=message, keys=_keys(name), lv_names=(name,))
+
+
+def _check_ids(vg: VolumeGroup) -> Iterator[Violation]:
+    names: dict[str, list[str]] = {}
+    for lv in vg.lvs:
+        names.setdefault(lv.id, []).append(lv.name)
+    for lv_id, same in names.items():
+        if len(same) > 1:
+            message = f"{printable(vg.name)}: {len(same)} logical volumes have the id {printable(lv_id)}"
+            yield Violation(message=message, keys=_keys(same[1], "id"), lv_names=tuple(same))
 
 
 def _keys(name: str, *tail: str) -> tuple[str, ...]:
@@ -109,9 +120,12 @@ def _keys(name: str, *tail: str) -> tuple[str, ...]:
 
 
 def _check_lv(
-    lv: LogicalVolume, around: Surroundings, used: dict[str, list[Place]], parts: dict[str, list[str]]
+    lv: LogicalVolume, index: int, around: Surroundings, used: dict[str, list[Place]], parts: dict[str, list[str]]
 ) -> Iterator[Violation]:
-    """The rules of one volume; notes where it lies in `used`, and the volumes that it is made of in `parts`."""
+    """The rules of one volume, number `index` of the group's.
+
+    Notes where it lies in `used`, and the volumes that it is made of in `parts`.
+    """
     if not is_name(lv.name):
         yield _of_lv(lv, around, "name", "the name is not allowed")
     if not lv.segments:
@@ -132,7 +146,7 @@ def _check_lv(
                 message = f"physical volume {printable(pv_id)} is not in the volume group"
                 yield _of_segment(lv, around, number, "areas", message)
             else:
-                places.append((start_pe, length_pe, lv, number))
+                places.append((start_pe, length_pe, index, number))
         if named := [name for _, name in segment.parts()]:
             parts.setdefault(lv.name, []).extend(named)
     if expected_le > _MAX_EXTENTS:
@@ -163,28 +177,28 @@ def _check_space(vg: VolumeGroup, used: dict[str, list[Place]]) -> Iterator[Viol
     """Each physical extent belongs to one segment and lies on its physical volume."""
     counts = {pv.id: pv.pe_count for pv in vg.pvs}
     for pv_id, places in used.items():
-        places.sort(key=_start)
-        reached, last = 0, None
+        places.sort()
+        reached = 0
+        last: Place | None = None
         for place in places:
-            start, length, lv, number = place
-            if start < 0 or length < 0 or start + length > counts[pv_id]:
-                beyond = f"extents {start}+{length} lie beyond the {counts[pv_id]} of {printable(pv_id)}"
-                message = f"{_where(vg, lv, number)}: {beyond}"
-                yield Violation(
-                    message=message, keys=_keys(lv.name, f"segment{number}", "areas"), lv_names=(lv.name,)
-                )
-                continue
-            if start < reached and last is not None:
-                other = _where(vg, last[2], last[3])
-                message = f"{_where(vg, lv, number)}: extent {start} of {printable(pv_id)} belongs to {other} too"
-                keys = _keys(lv.name, f"segment{number}", "areas")
-                yield Violation(message=message, keys=keys, lv_names=(lv.name, last[2].name))
-            if start + length > reached:
+            start, length, index, number = place
+            if start >= reached and length >= 0 and start + length <= counts[pv_id]:
                 reached, last = start + length, place
-
-
-def _start(place: Place) -> tuple[int, int]:
-    return place[0], place[1]
+                continue
+            lv = vg.lvs[index]
+            names: tuple[str, ...] = (lv.name,)
+            if start < 0 or length < 0 or start + length > counts[pv_id]:
+                message = f"extents {start}+{length} lie beyond the {counts[pv_id]} of {printable(pv_id)}"
+            elif last is not None:
+                other = vg.lvs[last[2]]
+                names = lv.name, other.name
+                message = f"extent {start} of {printable(pv_id)} belongs to {_where(vg, other, last[3])} too"
+                if start + length > reached:
+                    reached, last = start + length, place
+            else:
+                continue
+            keys = _keys(lv.name, f"segment{number}", "areas")
+            yield Violation(message=f"{_where(vg, lv, number)}: {message}", keys=keys, lv_names=names)
 
 
 def _in_circles(parts: dict[str, list[str]]) -> list[str]:

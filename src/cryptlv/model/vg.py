@@ -75,6 +75,10 @@ class Segment(Record):
         """Words in which other volumes may be named; what is not understood gives all that it has."""
         return iter(())
 
+    def plain_place(self) -> Footprint | None:
+        """The one place that the segment has, when no rule but those of places can be broken by it; else None."""
+        return None
+
     def parts(self) -> Iterable[tuple[str, str]]:
         """The volumes that the segment is made of: (field, name), as the text has them."""
         return ()

@@ -202,6 +202,10 @@ def _parse_vg(name: str, fields: _Fields, ordinary: OrdinaryReader) -> VolumeGro
 
 
 def _parse_pv(fields: _Fields) -> PhysicalVolume:
+    ba_start = fields.number("ba_start", 0, below=_LIMIT_SECTORS)
+    ba_size = fields.number("ba_size", 0, below=_LIMIT_SECTORS)
+    if bool(ba_start) != bool(ba_size):
+        raise fields.error("ba_start", f"bootloader area of {ba_size} sectors at {ba_start} is incomplete")
     return PhysicalVolume(
         id=fields.uuid(),
         device=fields.text("device"),
@@ -211,8 +215,8 @@ def _parse_pv(fields: _Fields) -> PhysicalVolume:
         dev_size_sectors=fields.number("dev_size", 0, below=_LIMIT_SECTORS),
         pe_start_sectors=fields.number("pe_start", below=_LIMIT_SECTORS),
         pe_count=fields.number("pe_count"),
-        ba_start_sectors=fields.number("ba_start", 0, below=_LIMIT_SECTORS),
-        ba_size_sectors=fields.number("ba_size", 0, below=_LIMIT_SECTORS),
+        ba_start_sectors=ba_start,
+        ba_size_sectors=ba_size,
         device_id_type=fields.text("device_id_type"),
         device_id=fields.text("device_id"),
         extra=items_without(fields.section.items, _PV_KEYS),

@@ -164,8 +164,10 @@ def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], te
 
     def of_row(row: Row) -> Value:
         nonlocal last
+        if row.segment is None:
+            return value(row)
         relation = row.relation
-        if last is None or last[0] is not row.lv or last[1] is not relation:  # a volume has many rows, and segments
+        if last is None or last[0] is not row.lv or last[1] is not relation:  # a volume may have many segments
             last = row.lv, relation, value(row)
         return last[2]
 

@@ -38,6 +38,11 @@ class StripedSegment(Segment):
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))
 
+    def plain_place(self) -> Footprint | None:
+        if len(self.areas) != 1 or not isinstance(area := self.areas[0], PvArea):
+            return None
+        return area.pv_id, area.start_pe, self.length_le
+
     def parts(self) -> Iterable[tuple[str, str]]:
         return [("stripes", area.lv_name) for area in self.areas if isinstance(area, LvArea)]
 

@@ -112,17 +112,17 @@ class TestRegularFile(DeviceConformance):
 
 @pytest.mark.root
 class TestBlockDevice(DeviceConformance):
-    """A loop device."""
+    """A loop device, through the page cache and past it."""
 
-    @pytest.fixture
-    def device(self, tmp_path: Path) -> Iterator[Device]:
+    @pytest.fixture(params=[False, True], ids=["cached", "direct"])
+    def device(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Device]:
         need("losetup")
         need_root()
         path = tmp_path / "image"
         path.write_bytes(bytes(SIZE))
         words = ["losetup", "--show", "-f", str(path)]
         loop = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-        device = FileDevice(loop, writable=True)
+        device = FileDevice(loop, writable=True, direct=request.param)
         yield device
         device.close()
         subprocess.run(["losetup", "-d", loop], check=True)

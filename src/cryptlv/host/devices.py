@@ -27,10 +27,11 @@ _EINVAL = 22
 class FileDevice:
     """A regular file or block device, opened for reading or for both; see `cryptlv.device.Device`.
 
+    With `direct` a block device is read and written past the page cache, as stock lvm2 does it (host/direct.py).
     Raises NotFoundError when there is nothing at `path`, DeviceError when it cannot be opened or is something else.
     """
 
-    def __init__(self, path: str, *, writable: bool = False) -> None:
+    def __init__(self, path: str, *, writable: bool = False, direct: bool = False) -> None:
         self._path = path
         self._writable = writable
         mode = os.O_RDWR if writable else os.O_RDONLY
@@ -42,6 +43,7 @@ class FileDevice:
             self._fail("open", error)
         try:
             self._size, self._sector_size, self._is_block = self._observe()
+            self._is_direct = direct and self._is_block and self._set_direct()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -58,6 +60,11 @@ class FileDevice:
         except OSError as error:
             self._fail("look at", error)
         raise DeviceError(f"{printable(self._path)}: neither a regular file nor a block device")
+
+    def _set_direct(self) -> bool:
+        from cryptlv.host.direct import set_direct
+
+        return set_direct(self._descriptor)
 
     def _fail(self, what: str, error: OSError) -> NoReturn:
         raise DeviceError(
@@ -79,17 +86,29 @@ class FileDevice:
     def read(self, offset_bytes: int, length_bytes: int) -> bytes:
         self._check_range("read", offset_bytes, length_bytes)
         try:
-            data = os.pread(self._descriptor, length_bytes, offset_bytes)
+            if self._is_direct:
+                from cryptlv.host.direct import read_direct
+
+                data = read_direct(self._descriptor, self._sector_size, offset_bytes, length_bytes)
+            else:
+                data = os.pread(self._descriptor, length_bytes, offset_bytes)
         except OSError as error:
             self._fail(f"read {length_bytes} bytes at {offset_bytes}", error)
         if len(data) == length_bytes:
             return data
+        if self._is_direct:
+            raise DeviceError(
+                f"{printable(self._path)}: ends at byte {offset_bytes + len(data)}, it has been cut off"
+            )
         buffer = bytearray(length_bytes)  # the system gives two gigabytes at most in one go
         self.read_into(offset_bytes, memoryview(buffer))
         return bytes(buffer)
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
         self._check_range("read", offset_bytes, len(buffer))
+        if self._is_direct:
+            buffer[:] = self.read(offset_bytes, len(buffer))
+            return
         done = 0
         while done < len(buffer):
             try:
@@ -105,12 +124,23 @@ class FileDevice:
         self._check_range("write", offset_bytes, len(view))
         if not self._writable:
             raise DeviceError(f"{printable(self._path)}: opened for reading only")
+        if self._is_direct:
+            self._write_direct(offset_bytes, view)
+            return
         done = 0
         while done < len(view):
             try:
                 done += os.pwrite(self._descriptor, view[done:], offset_bytes + done)
             except OSError as error:
                 self._fail(f"write {len(view)} bytes at {offset_bytes}", error)
+
+    def _write_direct(self, offset_bytes: int, view: memoryview) -> None:
+        from cryptlv.host.direct import write_direct
+
+        try:
+            write_direct(self._descriptor, self._sector_size, offset_bytes, view)
+        except OSError as error:
+            self._fail(f"write {len(view)} bytes at {offset_bytes}", error)
 
     def _check_range(self, what: str, offset_bytes: int, length_bytes: int) -> None:
         if offset_bytes < 0 or offset_bytes + length_bytes > self._size:

@@ -280,7 +280,7 @@ def _check_changeable(group: Group) -> None:
 def _open_file_device(path: str, writable: bool) -> Device:  # noqa: FBT001 - the shape of OpenDevice
     from cryptlv.host.devices import FileDevice
 
-    return FileDevice(path, writable=writable)
+    return FileDevice(path, writable=writable, direct=True)
 
 
 def open_session(

@@ -24,7 +24,7 @@ from cryptlv.ops.session import Session
 from cryptlv.segments.striped import StripedSegment
 
 COUNTS = (1, 100, 1000, 10_000)
-COMMANDS = ("lvs", "vgs", "pvs")
+COMMANDS = ("lvs", "vgs", "pvs", "vgck")
 ROUNDS = 7
 EXTENT_BYTES = 64 * 1024
 CONFIG = """

@@ -47,7 +47,11 @@ def shown_name(group: SeenGroup, name: str) -> str:
 
 
 def _related(value: Callable[[Row], str]) -> Callable[[Row], Value]:
-    return lambda row: shown_name(row.group, value(row)) if row.group is not None else None
+    def of_row(row: Row) -> Value:
+        name = value(row)
+        return shown_name(row.group, name) if name and row.group is not None else ""
+
+    return of_row
 
 
 def _size(row: Row) -> Value:

@@ -67,17 +67,14 @@ def render_text(fields: Sequence[Field], rows: Sequence[Row], options: ReportOpt
     widths = [max(field.width, len(field.heading), *map(len, column)) for field, column in columns]
     if sum(widths) * len(lines) > MAX_REPORT_CHARACTERS:  # one long cell would make every line as long
         widths = [min(width, _NARROW) for width in widths]
-    out: list[str] = []
+    padded = []
+    for field, width, column in zip(fields, widths, zip(*lines, strict=True), strict=True):
+        left = field.kind in (TEXT, LIST, TIME)
+        padded.append([text.ljust(width) for text in column] if left else [text.rjust(width) for text in column])
+    out = [" ".join(line) for line in zip(*padded, strict=True)]
     if headings:
-        out.append(" ".join(heading.ljust(width) for heading, width in zip(headings, widths, strict=True)))
-    for line in lines:
-        cells = zip(fields, line, widths, strict=True)
-        out.append(" ".join(_padded(field, text, width) for field, text, width in cells))
-    return "".join(f"  {line}\n" for line in out)
-
-
-def _padded(field: Field, text: str, width: int) -> str:
-    return text.ljust(width) if field.kind in (TEXT, LIST, TIME) else text.rjust(width)
+        out.insert(0, " ".join(heading.ljust(width) for heading, width in zip(headings, widths, strict=True)))
+    return "  " + "\n  ".join(out) + "\n"
 
 
 def _quoted(text: str) -> str:

@@ -10,12 +10,14 @@ from cryptlv.names import is_keystore_name, printable
 from cryptlv.report import relations as parts
 from cryptlv.report.field import POLICY_LETTERS
 from cryptlv.report.relations import body_of
+from cryptlv.segments.striped import StripedSegment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.model.vg import LogicalVolume
     from cryptlv.report.rows import Row
 
+_ORDINARY_STATUS = ("READ", "WRITE", "VISIBLE")
 _OURS = frozenset(("crypt", "crypt-keystore"))
 _PLAIN = frozenset(("linear", "striped"))
 _VIRTUAL = frozenset(("error", "zero", "vdo"))
@@ -72,11 +74,23 @@ def _is_unknown(kind: str) -> bool:
     return not (kind in _PLAIN or kind in _OURS or kind in _KNOWN or kind in _VIRTUAL or kind.startswith("raid"))
 
 
+def _is_ordinary(row: Row) -> bool:
+    """Whether a volume is linear or striped, and nothing to others."""
+    lv, group = row.lv, row.group
+    if lv is None or group is None or lv.name in group.relations or lv.name in group.hidden:
+        return False
+    return lv.name not in group.snapshots and all(type(segment) is StripedSegment for segment in lv.segments)
+
+
 def attributes(row: Row) -> str:
     """The ten letters of lv_attr; "" for a row without a volume."""
     lv, group = row.lv, row.group
     if lv is None or group is None:
         return ""
+    if lv.status == _ORDINARY_STATUS and not lv.flags and _is_ordinary(row):  # most are, and there may be thousands
+        policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
+        state = "a" if lv.id in group.active_ids else "-"
+        return f"-w{policy}-{state}---{'p' if lv.name in group.partial else '-'}-"
     shape = Shape(lv, row)
     policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
     return "".join(

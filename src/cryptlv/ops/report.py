@@ -78,6 +78,7 @@ def _seen_pv(pv: FoundPv) -> SeenPv:
         pe_start_bytes=pv.label.data_range_sectors[0] * SECTOR_SIZE,
         areas=areas,
         used_by_unknown=pv.label.is_used,
+        label_version=pv.label.extension_version,
     )
 
 

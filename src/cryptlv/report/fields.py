@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.errors import UsageError
+from cryptlv.report.kind_fields import KIND_LV_FIELDS, KIND_SEG_FIELDS
 from cryptlv.report.lv_fields import LV_FIELDS
 from cryptlv.report.pv_fields import PV_FIELDS
 from cryptlv.report.rows import in_metadata_order
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from cryptlv.report.rows import Row
     from cryptlv.report.select import Selection
 
-FIELDS: dict[str, Field] = {field.name: field for field in (*LV_FIELDS, *VG_FIELDS, *PV_FIELDS, *SEG_FIELDS)}
+_LV = (*LV_FIELDS, *KIND_LV_FIELDS)
+_SEG = (*SEG_FIELDS, *KIND_SEG_FIELDS)
+FIELDS: dict[str, Field] = {field.name: field for field in (*_LV, *VG_FIELDS, *PV_FIELDS, *_SEG)}
 
 DEFAULT_FIELDS = {
     "pv": "pv_name,vg_name,pv_fmt,pv_attr,pv_size,pv_free",
@@ -29,8 +32,8 @@ DEFAULT_FIELDS = {
 _OF_KIND = {
     "pv": (*PV_FIELDS, *VG_FIELDS),
     "vg": VG_FIELDS,
-    "lv": (*LV_FIELDS, *VG_FIELDS, *SEG_FIELDS),
-    "seg": (*SEG_FIELDS, *LV_FIELDS, *VG_FIELDS),
+    "lv": (*_LV, *VG_FIELDS, *_SEG),
+    "seg": (*_SEG, *_LV, *VG_FIELDS),
 }
 _PREFIXES = {
     "pv": ("pv_", "vg_"),

@@ -71,6 +71,10 @@ PV_FIELDS = (
         "pv_uuid", "PV UUID", TEXT, lambda row: row.seen.pv_id if row.seen else row.pv.id if row.pv else None,
         "Unique identifier.", 38,
     ),
+    _field(
+        "pv_ext_vsn", "PExtVsn", NUMBER, lambda row: row.seen.label_version if row.seen else None,
+        "Version of its label's extension.",
+    ),
     _field("dev_size", "DevSize", SIZE, lambda row: row.seen.size_bytes if row.seen else 0, "Size of the device."),
     _field("pv_name", "PV", TEXT, pv_name, "Name.", 10),
     _field(

@@ -137,6 +137,17 @@ def _users(vg: VolumeGroup) -> Mapping[str, Mapping[str, list[str]]]:
     return found
 
 
+def pool_users(vg: VolumeGroup) -> Mapping[str, int]:
+    """How many segments of thin volumes each pool has."""
+    counts: dict[str, int] = {}
+    for lv in vg.lvs:
+        for segment in lv.segments:
+            if segment.shown_type == "thin":
+                name = word(body_of(segment).get("thin_pool"))
+                counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
 def snapshots_of(vg: VolumeGroup) -> Mapping[str, Snapshot]:
     """Every snapshot that is not thin, by the name of the volume that holds it (lib/snapshot/snapshot.c)."""
     found: dict[str, Snapshot] = {}

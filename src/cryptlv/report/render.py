@@ -100,7 +100,7 @@ def _string(field: Field, value: Value, options: ReportOptions) -> str:
 def _standard(field: Field, value: Value, options: ReportOptions) -> str:
     """A number, null for one that there is none of, 1 or 0 for a flag, an array for a list, a string for all else."""
     if field.kind == FLAG:
-        return "1" if value else "0"
+        return "-1" if value == "unknown" else "1" if value else "0"
     if field.kind in (NUMBER, PERCENT):
         return str(value) if isinstance(value, int) else "null" if value in (None, "") else _quoted(str(value))
     if field.kind == LIST:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptlv.model.allocate import used_extents
 from cryptlv.record import Record
-from cryptlv.report.relations import UNRELATED, hidden_names, partial_names, relate, snapshots_of
+from cryptlv.report.relations import UNRELATED, hidden_names, partial_names, pool_users, relate, snapshots_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class SeenPv(Record):
     pe_start_bytes: int = 0
     areas: tuple[SeenArea, ...] = ()
     used_by_unknown: bool = False
+    label_version: int | None = None
 
 
 class SeenGroup(Record):
@@ -55,6 +56,7 @@ class SeenGroup(Record):
     relations: Mapping[str, Relation]
     lvs: Mapping[str, LogicalVolume]
     snapshots: Mapping[str, Snapshot]
+    pool_users: Mapping[str, int]
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
@@ -96,6 +98,7 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
         lvs=lvs,
         relations=relate(vg),
         snapshots=snapshots,
+        pool_users=pool_users(vg),
     )
 
 

@@ -65,7 +65,7 @@ def seen_value(field: Field, row: Row) -> Seen:
     if field.kind == TEXT:
         return "" if value is None else str(value)
     if field.kind == FLAG:
-        return 1 if value else 0
+        return UNDEFINED if value == "unknown" else 1 if value else 0
     if field.kind == TIME:
         return _seconds(str(value)) if value else 0
     if not isinstance(value, int) or value < 0:

@@ -95,6 +95,15 @@ VG_FIELDS = (
         "vg_free", "VFree", SIZE, lambda group: _free_count(group) * group.vg.extent_size_bytes, "Unallocated space.",
     ),
     _field(
+        "vg_clustered", "Clustered", FLAG, lambda group: flag("clustered", on="CLUSTERED" in group.vg.status),
+        "Whether it is clustered.", 10,
+    ),
+    _field(
+        "vg_shared", "Shared", FLAG, lambda group: flag("shared", on=group.vg.lock_type not in ("", "none")),
+        "Whether it needs lvmlockd.", 7,
+    ),
+    _field("vg_sysid", "SYS ID", TEXT, lambda group: printable(group.vg.system_id or ""), "The same as vg_systemid."),
+    _field(
         "vg_systemid", "System ID", TEXT, lambda group: printable(group.vg.system_id or ""), "System ID of its host.",
     ),
     _field(

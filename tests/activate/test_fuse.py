@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import signal
 import stat
 import subprocess
 import sys
@@ -371,3 +372,13 @@ def test_fuse_is_usable_where_it_works(fuse_works: None) -> None:
 def test_other_names_are_not_in_the_mount(mounted: tuple[str, Disks]) -> None:
     with pytest.raises(NotADirectoryError):
         os.stat(mounted[0] + "/other")
+
+
+def test_a_client_that_goes_away_is_still_an_error_and_no_signal(
+    disks: MakeDisks, mappings: Mappings, fuse: Start
+) -> None:
+    """libfuse gives SIGPIPE its default back when a mount ends, which would kill the server's other connections."""
+    fuse(disks(mappings["every_target"]()).stream).stop()
+    status = Path("/proc/self/status").read_text()
+    ignored = next(line for line in status.splitlines() if line.startswith("SigIgn"))
+    assert int(ignored.split()[1], 16) >> (signal.SIGPIPE - 1) & 1

@@ -200,6 +200,7 @@ class FuseFile:
         except BaseException as error:
             self._failure = error
         finally:
+            _ignore_broken_pipes()
             self._on_end()
 
     def stop(self, *, force: bool = False) -> None:
@@ -207,6 +208,18 @@ class FuseFile:
         unmount(self.path, lazily=force)
         self._thread.join(timeout=_STOP_SECONDS)
         _unlink_empty(self.path)
+
+
+def _ignore_broken_pipes() -> None:
+    """Have a client that goes away be an error of its socket again, as Python sets it up at first.
+
+    When its loop ends, libfuse gives SIGPIPE back its default (fuse_remove_signal_handlers), and the next write to a
+    client that has gone would kill the process. Python's own call works in the main thread only.
+    """
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).signal(int(signal.SIGPIPE), ctypes.c_void_p(1))  # 1 is SIG_IGN
 
 
 def _reason(failure: BaseException | None) -> str:

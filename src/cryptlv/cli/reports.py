@@ -8,7 +8,7 @@ from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import UsageError
 from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
-from cryptlv.report.fields import choose_fields, choose_rows, needs_segments, sort_rows, usable_fields
+from cryptlv.report.fields import choose_fields, choose_rows, needs_runs, needs_segments, sort_rows, usable_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
 from cryptlv.report.rows import segment_rows
 
@@ -46,8 +46,8 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
 
         sys.stdout.write(selection_help())
         return 0
-    if kind == "lv" and arguments.has("segments"):
-        kind = "seg"
+    if arguments.has("segments"):
+        kind = {"lv": "seg", "pv": "pvseg"}[kind]
     fields = choose_fields(kind, chosen)
     selection = choose_rows(kind, arguments.text("select"))
     form = arguments.choice("reportformat", ("basic", "json", "json_std"), "basic")
@@ -63,7 +63,12 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
     )
     with open_command(arguments, Terminal(arguments)) as session:
         rows = gather(session, arguments)
-    if needs_segments((*fields, *selection.fields)):
+    if kind in ("pv", "pvseg"):
+        if kind == "pvseg" or needs_runs((*fields, *selection.fields)):
+            from cryptlv.report.pvseg_fields import run_rows
+
+            rows = run_rows(rows)
+    elif needs_segments((*fields, *selection.fields)):
         rows = segment_rows(rows)
     rows = [row for row in rows if selection.matches(row)]
     if arguments.has("sort"):
@@ -93,7 +98,13 @@ def _lvs(arguments: Arguments) -> int:
     return _report("lv", arguments, gather)
 
 
-PVS = Command(name="pvs", summary="Show physical volumes.", usage=("[PATH ...]",), options=_OPTIONS, run=_pvs)
+PVS = Command(
+    name="pvs",
+    summary="Show physical volumes.",
+    usage=("[--segments] [PATH ...]",),
+    options=(Option(long="segments", help="A line for each run of extents, used or free."), *_OPTIONS),
+    run=_pvs,
+)
 VGS = Command(name="vgs", summary="Show volume groups.", usage=("[VG ...]",), options=_OPTIONS, run=_vgs)
 LVS = Command(
     name="lvs",

@@ -6,6 +6,7 @@ from cryptlv.errors import UsageError
 from cryptlv.report.kind_fields import KIND_LV_FIELDS, KIND_SEG_FIELDS
 from cryptlv.report.lv_fields import LV_FIELDS
 from cryptlv.report.pv_fields import PV_FIELDS
+from cryptlv.report.pvseg_fields import PVSEG_FIELDS
 from cryptlv.report.rows import in_metadata_order
 from cryptlv.report.seg_fields import SEG_FIELDS
 from cryptlv.report.vg_fields import VG_FIELDS
@@ -20,32 +21,37 @@ if TYPE_CHECKING:
 
 _LV = (*LV_FIELDS, *KIND_LV_FIELDS)
 _SEG = (*SEG_FIELDS, *KIND_SEG_FIELDS)
-FIELDS: dict[str, Field] = {field.name: field for field in (*_LV, *VG_FIELDS, *PV_FIELDS, *_SEG)}
+FIELDS: dict[str, Field] = {field.name: field for field in (*_LV, *VG_FIELDS, *PV_FIELDS, *PVSEG_FIELDS, *_SEG)}
 
 DEFAULT_FIELDS = {
     "pv": "pv_name,vg_name,pv_fmt,pv_attr,pv_size,pv_free",
+    "pvseg": "pv_name,vg_name,pv_fmt,pv_attr,pv_size,pv_free,pvseg_start,pvseg_size",
     "vg": "vg_name,pv_count,lv_count,snap_count,vg_attr,vg_size,vg_free",
     "lv": "lv_name,vg_name,lv_attr,lv_size,pool_lv,origin,data_percent,metadata_percent,move_pv,mirror_log,"
     "copy_percent,convert_lv",
     "seg": "lv_name,vg_name,lv_attr,stripes,segtype,seg_size",
 }
 _OF_KIND = {
-    "pv": (*PV_FIELDS, *VG_FIELDS),
+    "pv": (*PV_FIELDS, *VG_FIELDS, *PVSEG_FIELDS, *_LV, *_SEG),
+    "pvseg": (*PVSEG_FIELDS, *PV_FIELDS, *VG_FIELDS, *_LV, *_SEG),
     "vg": VG_FIELDS,
     "lv": (*_LV, *VG_FIELDS, *_SEG),
     "seg": (*_SEG, *_LV, *VG_FIELDS),
 }
 _PREFIXES = {
-    "pv": ("pv_", "vg_"),
+    "pv": ("pv_", "vg_", "pvseg_", "lv_", "crypt_", "seg_"),
+    "pvseg": ("pvseg_", "pv_", "vg_", "lv_", "crypt_", "seg_"),
     "vg": ("vg_",),
     "lv": ("lv_", "crypt_", "seg_", "vg_"),
     "seg": ("seg_", "lv_", "crypt_", "vg_"),
 }
-_COMMANDS = {"pv": "pvs", "vg": "vgs", "lv": "lvs", "seg": "lvs"}
+_OF_RUNS = ("pvseg_", "lv_", "crypt_", "seg_")
+_WHOLE = {"pv": ("pv_", "vg_"), "pvseg": ("pvseg_", "pv_", "vg_"), "vg": ("vg_",), "lv": ("lv_", "crypt_", "vg_")}
+_COMMANDS = {"pv": "pvs", "pvseg": "pvs", "vg": "vgs", "lv": "lvs", "seg": "lvs"}
 
 
 def usable_fields(kind: str) -> tuple[Field, ...]:
-    """The fields that a report (`pv`, `vg`, `lv`, `seg`) can show."""
+    """The fields that a report (`pv`, `pvseg`, `vg`, `lv`, `seg`) can show."""
     return _OF_KIND[kind]
 
 
@@ -54,11 +60,16 @@ def needs_segments(fields: Iterable[Field]) -> bool:
     return any(field.prefix == "seg_" for field in fields)
 
 
+def needs_runs(fields: Iterable[Field]) -> bool:
+    """Whether the rows must be runs of extents of physical volumes, as some field is of those or of volumes."""
+    return any(field.prefix in _OF_RUNS for field in fields)
+
+
 def _find(kind: str, word: str) -> tuple[Field, ...]:
     """Fields by a word of -o: a name with or without its prefix, underscores or not; `all`; `pv_all` and so on."""
     usable = usable_fields(kind)
     if word == "all":
-        return tuple(field for field in usable if kind == "seg" or field.prefix != "seg_")
+        return tuple(field for field in usable if field.prefix in _WHOLE.get(kind, _PREFIXES[kind]))
     wanted = word.replace("_", "")
     for prefix in ("", *_PREFIXES[kind]):
         for field in usable:

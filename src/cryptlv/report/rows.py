@@ -65,13 +65,17 @@ class SeenGroup(Record):
 
 
 class Row(Record):
-    """One line of a report: the things that its fields may look at, None where there is no such thing."""
+    """One line of a report: the things that its fields may look at, None where there is no such thing.
+
+    `run` is the first extent and the number of extents of a part of a physical volume.
+    """
 
     group: SeenGroup | None = None
     pv: PhysicalVolume | None = None
     seen: SeenPv | None = None
     lv: LogicalVolume | None = None
     segment: Segment | None = None
+    run: tuple[int, int] | None = None
 
     @property
     def relation(self) -> Relation:
@@ -153,4 +157,4 @@ def in_metadata_order(rows: Sequence[Row]) -> list[Row]:
         name = row.group.vg.name if row.group is not None else ""
         return name, places.get((name, row.lv.id), -1) if row.lv is not None else -1
 
-    return sorted(rows, key=key) if any(row.lv is not None for row in rows) else list(rows)
+    return sorted(rows, key=key) if any(row.lv is not None and row.run is None for row in rows) else list(rows)

@@ -261,3 +261,12 @@ def test_a_hundred_violations_are_enough(sound_vg: VolumeGroup) -> None:
     lin = sound_vg.lv("lin")
     many = tuple(lin.replace(name=f"l{number}", id=f"{number}", segments=()) for number in range(500))
     assert len(check(sound_vg.replace(lvs=many))) == 100
+
+
+@pytest.mark.parametrize("older", ["lvm1", "pool"])
+def test_older_formats_cannot_have_encrypted_volumes(sound_vg: VolumeGroup, older: str) -> None:
+    """Row S31: told by name; a group of such a format without them is read as it is."""
+    (line,) = check(sound_vg.replace(format=older))
+    assert f"format {older} cannot have encrypted volumes" in line
+    plain = tuple(lv for lv in sound_vg.lvs if not any("crypt" in part.type_name for part in lv.segments))
+    assert check(sound_vg.replace(format=older, lvs=plain)) == ()

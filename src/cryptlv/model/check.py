@@ -53,6 +53,9 @@ def check_lv(vg: VolumeGroup, lv: LogicalVolume) -> tuple[str, ...]:
     return tuple(line.message for line in islice(found, _MOST))
 
 
+_ENCRYPTION = ("crypt", "crypt-keystore")
+
+
 def _duplicates(values: Iterable[str]) -> Iterator[str]:
     seen: set[str] = set()
     for value in values:
@@ -67,6 +70,14 @@ def _check_group(vg: VolumeGroup) -> Iterator[Violation]:
         yield Violation(
             message=f"{name}: extent_size {vg.extent_size_sectors} is not positive", keys=("extent_size",)
         )
+    if vg.format != "lvm2":
+        ours = next((lv for lv in vg.lvs for part in lv.segments if part.type_name in _ENCRYPTION), None)
+        if ours is not None:
+            yield Violation(
+                message=f"{name}: format {printable(vg.format)} cannot have encrypted volumes, as "
+                f"{printable(ours.name)} is: convert the volume group to lvm2",
+                keys=("format",),
+            )
     if vg.seqno < 0:
         yield Violation(message=f"{name}: seqno {vg.seqno} is negative", keys=("seqno",))
     place = ("physical_volumes", "id")

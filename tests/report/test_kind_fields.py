@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cryptlv.model.nodes import Section
 from cryptlv.model.vg import LogicalVolume, VolumeGroup
 from cryptlv.report.fields import FIELDS
 from cryptlv.report.rows import Row, SeenGroup, lv_rows, seen_group, segment_rows
@@ -56,3 +57,32 @@ def test_what_is_encrypted_has_none_of_it(seen: SeenGroup) -> None:
         assert FIELDS["thin_count"].value(row) is None
         assert FIELDS["zero"].value(row) == "unknown"
         assert FIELDS["origin_size"].value(row) is None
+
+
+def test_a_cache_shows_the_settings_of_its_pool() -> None:
+    settings = Section(items=(("migration_threshold", 2048), ("sequential_threshold", 1)))
+    pool = LogicalVolume(
+        name="pool",
+        id="id-pool",
+        segments=(
+            OpaqueSegment(
+                start_le=0,
+                length_le=1,
+                type_word="cache-pool",
+                body=(
+                    ("cache_mode", "writethrough"),
+                    ("policy", "smq"),
+                    ("metadata_format", 2),
+                    ("policy_settings", settings),
+                ),  # fmt: skip
+            ),
+        ),
+    )
+    lvs = (pool, lv("cached", "cache", ("cache_pool", "pool"), ("origin", "slow")), lv("slow", "striped"))
+    seen = seen_group(VolumeGroup(name="vg", id="id", seqno=1, lvs=lvs), {}, frozenset())
+    for row in segment_rows(lv_rows([seen], hidden=True)):
+        shown = [FIELDS[f"cache_{word}"].value(row) for word in ("mode", "policy", "settings", "metadata_format")]
+        if row.lv is not None and row.lv.name == "slow":
+            assert shown == ["", "", "", None]
+        else:
+            assert shown == ["writethrough", "smq", "migration_threshold=2048,sequential_threshold=1", 2]

@@ -5,8 +5,9 @@ Under lvm2's names (lib/report/columns.h, lib/report/report.c); what they show i
 
 from __future__ import annotations
 
+from cryptlv.model.nodes import Section
 from cryptlv.names import printable
-from cryptlv.report.field import FLAG, NUMBER, SIZE, TEXT, Field, flag
+from cryptlv.report.field import FLAG, LIST, NUMBER, SIZE, TEXT, Field, flag
 from cryptlv.report.relations import body_of
 from cryptlv.units import SECTOR_SIZE
 
@@ -170,6 +171,33 @@ def _thin_count(row: Row) -> Value:
     return row.group.pool_users.get(row.lv.name, 0)
 
 
+def _cache_body(row: Row) -> dict[str, NodeValue]:
+    """The settings of a cache pool, of a cache with its data in one volume, or of a cache's pool; else none."""
+    if _kind(row) == "cache-pool" or (_kind(row) == "cache" and "metadata_len" in _body(row)):
+        return _body(row)
+    pool = row.group.lvs.get(row.relation.pool) if _kind(row) == "cache" and row.group is not None else None
+    return body_of(pool.segments[0]) if pool is not None and pool.segments else {}
+
+
+def _cache_word(key: str) -> Callable[[Row], Value]:
+    def of_row(row: Row) -> Value:
+        value = _cache_body(row).get(key)
+        return printable(value) if isinstance(value, str) else ""
+
+    return of_row
+
+
+def _cache_format(row: Row) -> Value:
+    value = _cache_body(row).get("metadata_format")
+    return value if isinstance(value, int) else None
+
+
+def _cache_settings(row: Row) -> Value:
+    settings = _cache_body(row).get("policy_settings")
+    pairs = settings.items if isinstance(settings, Section) else ()
+    return ",".join(f"{printable(key)}={printable(str(value))}" for key, value in pairs)
+
+
 def _seg_field(name: str, heading: str, kind: str, value: Callable[[Row], Value], text: str) -> Field:
     return Field(prefix="seg_", name=name, heading=heading, kind=kind, value=value, help=text)
 
@@ -178,6 +206,10 @@ KIND_SEG_FIELDS = (
     _seg_field("thin_count", "#Thins", NUMBER, _thin_count, "Number of thin volumes of a pool."),
     _seg_field("discards", "Discards", TEXT, _discards, "What a thin pool does with discards."),
     _seg_field("zero", "Zero", FLAG, _zero, "Whether a thin pool gives out zeroed blocks."),
+    _seg_field("cache_mode", "CacheMode", TEXT, _cache_word("cache_mode"), "How a cache writes."),
+    _seg_field("cache_policy", "CachePolicy", TEXT, _cache_word("policy"), "How a cache chooses what it keeps."),
+    _seg_field("cache_settings", "CacheSettings", LIST, _cache_settings, "Settings of the policy."),
+    _seg_field("cache_metadata_format", "CMFmt", NUMBER, _cache_format, "Format of a cache's metadata."),
     _seg_field("transaction_id", "TransId", NUMBER, _number("transaction_id", "thin-pool", "thin"),
                "Number of the last change of a thin pool, or of the one that made a thin volume."),
     _seg_field("thin_id", "ThId", NUMBER, _number("device_id", "thin"), "Number of a thin volume in its pool."),

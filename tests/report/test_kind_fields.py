@@ -74,7 +74,7 @@ def test_a_cache_shows_the_settings_of_its_pool() -> None:
                     ("policy", "smq"),
                     ("metadata_format", 2),
                     ("policy_settings", settings),
-                ),  # fmt: skip
+                ),
             ),
         ),
     )

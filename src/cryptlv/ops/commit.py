@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryptlv.errors import CryptlvError
 from cryptlv.host.archive import write_archive, write_backup
 from cryptlv.host.store import prepare, usable_places, write_metadata
+from cryptlv.model.allocate import used_extents
 from cryptlv.names import printable
 from cryptlv.ondisk.vgrender import render_backup
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 def commit_change(session: Session, group: Group, after: VolumeGroup) -> VolumeGroup:
     """Put `after` in force in place of `group.vg`; gives the value committed. The caller holds the lock.
 
-    Each PV is noted under the name that its device has now, one that is missing under the last that is known. With
-    --test everything is checked and rendered and nothing is written. Raises what `write_metadata` raises, and
+    It is written to `group.areas`: for a group that gets or loses physical volumes the caller has put those of the
+    new ones in, or left those of the old ones out, and likewise in `group.pv_paths`. Each PV is noted under the name
+    that its device has now, one that is missing under the last that is known, and as missing. With --test everything
+    is checked and rendered and nothing is written. Raises what `write_metadata` raises, and
     DeviceError when the archive cannot be written; the old metadata is then in force.
     """
-    after = after.replace(pvs=tuple(pv.replace(device=group.pv_paths.get(pv.id, pv.device)) for pv in after.pvs))
+    after = _with_places(group, after)
     if session.test:
         vg, _ = prepare(after, session.env)
         return vg
@@ -36,6 +39,21 @@ def commit_change(session: Session, group: Group, after: VolumeGroup) -> VolumeG
             session.warn(f"{area.path}: its damaged metadata area was not written")
     backup_after(session, outcome.vg)
     return outcome.vg
+
+
+def _with_places(group: Group, after: VolumeGroup) -> VolumeGroup:
+    """The value with each PV under its device's name, absent ones marked as missing, and unused ones that are here
+    not (lib/metadata/metadata.c:vg_read)."""
+    used = used_extents(after) if after.is_partial else {}
+    pvs = []
+    for pv in after.pvs:
+        flags = pv.flags
+        if pv.id not in group.pv_paths or (pv.is_missing and used[pv.id]):
+            flags = flags if pv.is_missing else (*flags, "MISSING")
+        elif pv.is_missing:
+            flags = tuple(flag for flag in flags if flag != "MISSING")
+        pvs.append(pv.replace(device=group.pv_paths.get(pv.id, pv.device), flags=flags))
+    return after.replace(pvs=tuple(pvs))
 
 
 def archive_before(session: Session, vg: VolumeGroup) -> None:

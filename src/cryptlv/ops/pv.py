@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptlv.errors import ExistsError, InUseError, RefusedError
 from cryptlv.names import parse_uuid
-from cryptlv.ondisk.label import PV_USED, PvLabel, encode_label, find_label, plan_layout
+from cryptlv.ondisk.label import EXTENSION_VERSION, PV_USED, PvLabel, encode_label, find_label, plan_layout
 from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, encode_mda_header
 from cryptlv.record import Record
 
@@ -132,3 +132,14 @@ def mark_used(device: Device, found: FoundPv | PvLabel, *, used: bool) -> None:
     flags = label.flags | PV_USED if used else label.flags & ~PV_USED
     device.write(label.sector * 512, encode_label(label.replace(flags=flags)))
     device.flush()
+
+
+def release(device: Device, label: PvLabel) -> None:
+    """Make the PV one that no volume group uses: empty its metadata areas, flush, then clear the flag in its label.
+
+    A crash between the two leaves a label that says "used", which nothing takes without being forced to.
+    """
+    for start_bytes, size_bytes in label.mdas:
+        device.write(start_bytes, encode_mda_header(MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes)))
+    device.flush()
+    mark_used(device, label.replace(extension_version=EXTENSION_VERSION), used=False)

@@ -224,15 +224,23 @@ class Session:
                 stack.enter_context(locks.vg(name, write=write))
             yield
 
-    def writable_group(self, name: str) -> Group:
+    def writable_group(
+        self, name: str, *, missing_ok: bool = False, exported_ok: bool = False, read_only_ok: bool = False
+    ) -> Group:
         """The volume group of that name, to be changed; the caller holds its lock.
 
-        Raises NotFoundError, and RefusedError when it must not be changed: exported, read-only, of another host,
-        shared, or with missing physical volumes.
+        Raises NotFoundError, CheckError for hazards, and RefusedError when it must not be changed: of another host,
+        shared, and, unless the operation is fine with that, with missing physical volumes, exported or read-only.
         """
         group = self.world().group(name)
-        self.check_usable(group)
-        _check_changeable(group)
+        self.check_usable(group, exported_ok=exported_ok)
+        if not group.vg.is_writable and not read_only_ok:
+            raise RefusedError(f"volume group {printable(name)!r} is read-only")
+        if (group.missing_pv_ids or group.vg.is_partial) and not missing_ok:
+            raise RefusedError(
+                f"cannot change volume group {printable(name)!r} while physical volumes are missing; "
+                f"see: cryptlv vgreduce --removemissing {printable(name)}"
+            )
         return group
 
     def hidden_reason(self, vg: VolumeGroup, *, foreign: bool = False, shared: bool = False) -> str:
@@ -257,24 +265,14 @@ class Session:
         if reason:
             raise RefusedError(reason)
 
-    def check_usable(self, group: Group) -> None:
+    def check_usable(self, group: Group, *, exported_ok: bool = False) -> None:
         """Raise RefusedError when a volume group is not this host's to activate or change, or is exported, and
         CheckError when its metadata would lead to a loss."""
         self.check_accessible(group.vg)
-        if group.vg.is_exported:
+        if group.vg.is_exported and not exported_ok:
             raise RefusedError(f"volume group {printable(group.vg.name)!r} is exported; import it first")
         if group.hazards:
             raise CheckError(group.hazards)
-
-
-def _check_changeable(group: Group) -> None:
-    """Raise RefusedError when a volume group must not be changed, whoever's it is."""
-    vg = group.vg
-    name = printable(vg.name)
-    if not vg.is_writable:
-        raise RefusedError(f"volume group {name!r} is read-only")
-    if group.missing_pv_ids or vg.is_partial:
-        raise RefusedError(f"cannot change volume group {name!r} while physical volumes are missing")
 
 
 def _open_file_device(path: str, writable: bool) -> Device:  # noqa: FBT001 - the shape of OpenDevice

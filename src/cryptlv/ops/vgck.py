@@ -9,9 +9,10 @@ from cryptlv.errors import CryptlvError, FormatError
 from cryptlv.model.check import check
 from cryptlv.names import printable
 from cryptlv.ondisk.label import EXTENSION_VERSION, PV_USED, encode_label
-from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, encode_mda_header, mendable_header
+from cryptlv.ondisk.mda import MDA_HEADER_BYTES, mendable_header
 from cryptlv.ondisk.renumbered import renumbered
 from cryptlv.ops.commit import commit_change
+from cryptlv.ops.pv import release
 from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from cryptlv.host.scan import FoundPv, Group, MetadataArea, World
     from cryptlv.model.vg import PhysicalVolume, VolumeGroup
     from cryptlv.ops.session import Session
-
-_MISSING = "MISSING"
 
 
 def find_faults(session: Session, name: str) -> tuple[str, ...]:
@@ -116,24 +115,11 @@ def update_metadata(session: Session, name: str) -> VolumeGroup:
         group = world.group(name)
         session.check_usable(group)
         areas = tuple(_mended(session, area) for area in group.areas)
-        committed = commit_change(session, group.replace(areas=areas), _with_missing(group))
+        committed = commit_change(session, group.replace(areas=areas), group.vg)
         if not session.test:
             _wipe_outdated(session, outdated_pvs(world, group))
             _mark_used(session, world, committed)
         return committed
-
-
-def _with_missing(group: Group) -> VolumeGroup:
-    """The value with each absent PV marked as missing, and unused ones that are here not."""
-    used = {pv_id for lv in group.vg.lvs for segment in lv.segments for pv_id, _, _ in segment.footprint()}
-    pvs = []
-    for pv in group.vg.pvs:
-        rest = tuple(flag for flag in pv.flags if flag != _MISSING)
-        if pv.id not in group.pv_paths or (pv.is_missing and pv.id in used):
-            pvs.append(pv if pv.is_missing else pv.replace(flags=(*pv.flags, _MISSING)))
-        else:
-            pvs.append(pv.replace(flags=rest))
-    return group.vg.replace(pvs=tuple(pvs))
 
 
 def _mended(session: Session, area: MetadataArea) -> MetadataArea:
@@ -154,15 +140,7 @@ def _wipe_outdated(session: Session, pvs: tuple[FoundPv, ...]) -> None:
     """Empty the metadata areas of devices that are not in the group any more, then clear the flag in their labels."""
     for pv in pvs:
         try:
-            device = session.device(pv.path, writable=True)
-            for start_bytes, size_bytes in pv.label.mdas:
-                device.write(
-                    start_bytes, encode_mda_header(MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes))
-                )
-            device.flush()
-            label = pv.label.replace(flags=pv.label.flags & ~PV_USED, extension_version=EXTENSION_VERSION)
-            device.write(pv.label.sector * SECTOR_SIZE, encode_label(label))
-            device.flush()
+            release(session.device(pv.path, writable=True), pv.label)
             session.warn(f"{pv.path}: old metadata of a volume group that it has been removed from wiped")
         except CryptlvError as error:
             session.warn(f"{pv.path}: its old metadata could not be wiped: {error}")

@@ -6,10 +6,13 @@ from __future__ import annotations
 from cryptlv.errors import UsageError
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
+KEYSTORE_PREFIX = "cryptostore"
+DATA_SUFFIX = "_cryptdata"
+"""Behind a volume's name: the hidden volume below it that has its ciphertext."""
 _RESERVED_PREFIXES = ("pvmove", "snapshot")
 _RESERVED_PARTS = (
     "_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta",
-    "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin",
+    "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin", DATA_SUFFIX,
 )  # fmt: skip
 _MAX_DM_NAME = 127
 _DOTS = frozenset((".", ".."))
@@ -18,7 +21,6 @@ UUID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """The characters of new UUIDs; `!` and `#` are valid too (lib/uuid/uuid.c)."""
 _UUID_CHARACTERS = frozenset(UUID_ALPHABET + "!#")
 _UUID_GROUPS = (6, 4, 4, 4, 4, 4, 6)
-KEYSTORE_PREFIX = "cryptostore"
 
 
 def _check_characters(kind: str, name: str) -> None:

@@ -20,6 +20,11 @@ def shift_area(area: Area, extents: int) -> Area:
     return area.replace(start_le=area.start_le + extents)
 
 
+def go_on(areas: tuple[Area, ...], extents: int, following: tuple[Area, ...]) -> bool:
+    """Whether places go on in others, each `extents` after its start."""
+    return tuple(shift_area(area, extents) for area in areas) == following
+
+
 def parse_areas(value: Value | None, pv_ids: Mapping[str, str], where: str, field: str) -> tuple[Area, ...]:
     """Places from a list of names and extents. A name that is no PV section's is a logical volume's.
 

@@ -6,7 +6,7 @@ from cryptlv.cli.activation import KEYFILE, key_file_of
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.sizes import (
     ALLOCATION,
-    device_number_of,
+    minor_of,
     policy_of,
     read_ahead_of,
     size_of,
@@ -71,7 +71,7 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         is_writable=arguments.choice("permission", ("rw", "r"), "rw") == "rw",
         is_zeroed=arguments.yes_no("zero") is not False,
         read_ahead=read_ahead_of(arguments),
-        device_number=device_number_of(arguments),
+        minor=minor_of(arguments),
         skips_activation=arguments.yes_no("setactivationskip") is True,
         autoactivates=arguments.yes_no("setautoactivation") is not False,
         crypto_store=arguments.text("cryptostore").strip("[]"),
@@ -114,7 +114,7 @@ LVCREATE = Command(
         Option(long="permission", short="p", takes="rw|r", help="Read and write, or read only."),
         Option(long="readahead", short="r", takes="auto|none|Sectors", help="Read ahead."),
         Option(long="persistent", short="M", takes="y|n", help="Keep the device number; needs --minor."),
-        Option(long="major", takes="NUMBER", help="Major device number, with -My."),
+        Option(long="major", takes="NUMBER", help="Accepted for lvm2's sake: the kernel chooses major numbers."),
         Option(long="minor", takes="NUMBER", help="Minor device number, with -My."),
         Option(long="setactivationskip", short="k", takes="y|n", help="Leave it out when volumes are activated."),
         Option(long="setautoactivation", takes="y|n", help="Whether it is activated at boot."),

@@ -27,6 +27,7 @@ _PERCENT_OF = {
 _TAG_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-/=!:&#")
 _MAX_TAG = 1024
 _NO_READ_AHEAD = -1
+_MAX_MINOR = 2**20 - 1
 
 
 def size_of(arguments: Arguments, signs: str) -> LvSize:
@@ -101,8 +102,8 @@ def read_ahead_of(arguments: Arguments) -> int | None:
     return sectors or _NO_READ_AHEAD
 
 
-def device_number_of(arguments: Arguments) -> tuple[int, int] | None:
-    """The device number that -My keeps, None without it; raises UsageError."""
+def minor_of(arguments: Arguments) -> int | None:
+    """The minor device number that -My keeps, None without it; raises UsageError."""
     wanted = arguments.yes_no("persistent")
     if not wanted:
         if arguments.has("minor") or arguments.has("major"):
@@ -110,5 +111,7 @@ def device_number_of(arguments: Arguments) -> tuple[int, int] | None:
         return None
     if not arguments.has("minor"):
         raise UsageError("-My needs --minor")
-    major = arguments.number("major", -1) if arguments.has("major") else -1
-    return major, arguments.number("minor")
+    minor = arguments.number("minor")
+    if minor > _MAX_MINOR:
+        raise UsageError(f"--minor {minor} is more than {_MAX_MINOR}")
+    return minor

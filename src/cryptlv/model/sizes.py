@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cryptlv.model.allocate import Candidate
-    from cryptlv.model.vg import LogicalVolume, VolumeGroup
+    from cryptlv.model.vg import LogicalVolume, Segment, VolumeGroup
 
 _MAX_EXTENTS = 2**32 - 1
 _MIN_STRIPE_SECTORS = 8
@@ -161,8 +161,11 @@ def changed_length(
     size: LvSize,
     striping: Striping,
     candidates: Sequence[Candidate] | None = None,
+    segments: Sequence[Segment] = (),
 ) -> Extents:
-    """The size that a volume is to have; `striping` is that of its last segment, or of what is added.
+    """The size that a volume is to have; `striping` is that of what is added.
+
+    `segments` are those of which something may be cut off, its own unless it lies on a hidden volume.
 
     Raises UsageError, and RefusedError when nothing would be left.
     """
@@ -183,7 +186,8 @@ def changed_length(
     if length_le > _MAX_EXTENTS:
         raise RefusedError(f"{length_le} extents are more than a volume can have: {_MAX_EXTENTS}")
     if length_le != now:
-        length_le = _whole_stripes(vg, lv, length_le, striping, remarks, is_percent=bool(size.percent_of))
+        is_percent = bool(size.percent_of)
+        length_le = _whole_stripes(vg, segments or lv.segments, length_le, striping, remarks, is_percent=is_percent)
     approximate = is_percent_of_space and (not size.sign or (size.sign == "+" and size.percent_of == "FREE"))
     return Extents(length_le=length_le, is_approximate=approximate, remarks=tuple(remarks))
 
@@ -213,19 +217,22 @@ def _amount(
 
 
 def _whole_stripes(
-    vg: VolumeGroup, lv: LogicalVolume, length_le: int, striping: Striping, remarks: list[str], *, is_percent: bool
+    vg: VolumeGroup,
+    segments: Sequence[Segment],
+    length_le: int,
+    striping: Striping,
+    remarks: list[str],
+    *,
+    is_percent: bool,
 ) -> int:
     """A length at which the segment that changes has whole stripes."""
-    now = lv.length_le
-    start_le = now
-    for segment in lv.segments:
-        if length_le <= segment.end_le:
-            start_le = segment.start_le
-            break
-    rest = (length_le - start_le) % striping.count
+    now = segments[-1].end_le
+    cut = next((segment for segment in segments if length_le <= segment.end_le), None)
+    count = striping.count if cut is None else max(len(cut.places()), 1)
+    rest = (length_le - (now if cut is None else cut.start_le)) % count
     if not rest:
         return length_le
-    up = length_le - rest + striping.count
+    up = length_le - rest + count
     goes_up = length_le < now or not is_percent or free_count(vg) >= up - now
     rounded = up if goes_up else length_le - rest
     remarks.append(

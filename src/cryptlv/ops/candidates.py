@@ -5,7 +5,7 @@ Mirrors lvm2's tools/toollib.c:create_pv_list.
 
 from __future__ import annotations
 
-from cryptlv.errors import NoSpaceError, NotFoundError, UsageError
+from cryptlv.errors import NoSpaceError, NotFoundError, RefusedError, UsageError
 from cryptlv.model.allocate import Candidate, free_in
 from cryptlv.names import printable
 from cryptlv.record import Record
@@ -66,7 +66,7 @@ def choose_candidates(
     """The physical volumes that words name, in their order; None when there are no words.
 
     What cannot be allocated from is left out with a warning. Raises NotFoundError for a path that is none of the
-    group's, UsageError for extents that it does not have, NoSpaceError when nothing is left.
+    group's, RefusedError for extents that it does not have, NoSpaceError when nothing is left.
     """
     words = tuple(arguments)
     if not words:
@@ -83,7 +83,7 @@ def choose_candidates(
                 continue
             for start, _ in word.ranges_pe:
                 if start >= pv.pe_count:
-                    raise UsageError(f"{name} has {pv.pe_count} extents, none with number {start}")
+                    raise RefusedError(f"{name} has {pv.pe_count} extents, none with number {start}")
             ranges = tuple((start, pv.pe_count if length is None else length) for start, length in word.ranges_pe)
             candidate = Candidate(pv_id=pv.id, ranges_pe=ranges) if ranges else Candidate(pv_id=pv.id)
             if not free_in(group.vg, (Candidate(pv_id=pv.id),)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.errors import CheckError, ExistsError, RefusedError, UsageError
+from cryptlv.host.system import observe_dm_major
 from cryptlv.model.allocate import Candidate, Wish, allocate
 from cryptlv.model.check import check
 from cryptlv.model.edit import add_lvs, next_keystore_name
@@ -63,7 +64,7 @@ class LvRequest(Record):
     is_writable: bool = True
     is_zeroed: bool = True
     read_ahead: int | None = None
-    device_number: tuple[int, int] | None = None
+    minor: int | None = None
     skips_activation: bool = False
     autoactivates: bool = True
     crypto_store: str = ""
@@ -233,18 +234,22 @@ def _store(
 def _volume(session: Session, request: LvRequest, segments: tuple[Segment, ...]) -> LogicalVolume:
     """A visible volume with the properties that were asked for."""
     lv = _new_lv(session, request.name, segments)
-    major, minor = request.device_number if request.device_number is not None else (None, None)
     policy = request.policy if request.policy != "inherit" else ""
     flags = (("ACTIVATION_SKIP", request.skips_activation), ("NOAUTOACTIVATE", not request.autoactivates))
-    status = (("READ", True), ("WRITE", request.is_writable), ("FIXED_MINOR", minor is not None), ("VISIBLE", True))
+    status = (
+        ("READ", True),
+        ("WRITE", request.is_writable),
+        ("FIXED_MINOR", request.minor is not None),
+        ("VISIBLE", True),
+    )
     return lv.replace(
         status=tuple(word for word, is_set in status if is_set),
         flags=tuple(word for word, is_set in flags if is_set),
         tags=request.tags,
         allocation_policy=policy,
         read_ahead=request.read_ahead,
-        major=major,
-        minor=minor,
+        major=observe_dm_major() if request.minor is not None else None,
+        minor=request.minor,
     )
 
 

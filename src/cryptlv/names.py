@@ -49,13 +49,14 @@ def check_vg_name(name: str) -> str:
     return name
 
 
-def check_lv_name(vg_name: str, name: str) -> str:
+def check_lv_name(vg_name: str, name: str, suffix: str = "") -> str:
     """The name when a user may give it to a logical volume of `vg_name`; raises UsageError else.
 
-    `cryptostoreN` belongs to keystores, the other reserved words to lvm2's hidden volumes.
+    `suffix` will stand behind it in the name of a hidden part. `cryptostoreN` belongs to keystores, the other reserved
+    words to hidden volumes.
     """
     _check_characters("logical volume", name)
-    if len(vg_name) + len(name) + 3 >= _MAX_DM_NAME + 1:
+    if len(vg_name) + len(name) + len(suffix) + 3 >= _MAX_DM_NAME + 1:
         raise UsageError(f"logical volume name {name!r} is too long for volume group {vg_name!r}")
     if is_keystore_name(name):
         raise UsageError(f"name {name!r} is reserved for the keystores of encrypted volumes; choose another")

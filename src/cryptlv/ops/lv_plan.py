@@ -128,6 +128,7 @@ def plan_volume(session: Session, group: Group, request: LvRequest, draft: Keyst
     if not is_crypt:
         lv = _volume(session, request, plain)
         return LvPlan(after=add_lvs(vg, lv), lv=lv, store=store)
+    check_lv_name(vg.name, request.name, DATA_SUFFIX)
     below = _hidden(session, request.name + DATA_SUFFIX, plain)
     over = CryptSegment(
         start_le=0,

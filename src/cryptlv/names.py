@@ -52,8 +52,8 @@ def check_vg_name(name: str) -> str:
 def check_lv_name(vg_name: str, name: str, suffix: str = "") -> str:
     """The name when a user may give it to a logical volume of `vg_name`; raises UsageError else.
 
-    `suffix` will stand behind it in the name of a hidden part. `cryptostoreN` belongs to keystores, the other reserved
-    words to hidden volumes.
+    `suffix` will stand behind it in the name of a hidden part. `cryptostoreN` belongs to keystores, the other
+    reserved words to hidden volumes.
     """
     _check_characters("logical volume", name)
     if len(vg_name) + len(name) + len(suffix) + 3 >= _MAX_DM_NAME + 1:

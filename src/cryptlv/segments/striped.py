@@ -6,7 +6,7 @@ from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
-from cryptlv.segments.places import parse_areas, render_areas, shift_area
+from cryptlv.segments.places import areas_on_pvs, parse_areas, render_areas, shift_area, with_area
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,28 @@ class StripedSegment(Segment):
             raise RefusedError(f"a segment of {count} stripes is cut at multiples of {count} extents only")
         areas = tuple(shift_area(area, skip_le // count) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    @property
+    def le_per_pe(self) -> int:
+        return max(len(self.areas), 1)
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        return areas_on_pvs(self.areas)
+
+    def moved(self, number: int, area: PvArea) -> StripedSegment:
+        return self.replace(areas=with_area(self.areas, number, area))
+
+    def joined(self, after: Segment) -> StripedSegment | None:
+        """One segment where every stripe goes on (lib/striped/striped.c:_striped_segments_compatible)."""
+        if not isinstance(after, StripedSegment) or not all(isinstance(area, PvArea) for area in self.areas):
+            return None
+        width = self.length_le // self.le_per_pe
+        going_on = self.replace(
+            start_le=after.start_le,
+            length_le=after.length_le,
+            areas=tuple(shift_area(area, width) for area in self.areas),
+        )
+        return self.replace(length_le=self.length_le + after.length_le) if going_on == after else None
 
     def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
         start = self.start_le * lookup.extent_size_sectors

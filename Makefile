@@ -30,6 +30,7 @@ lint: setup ## Style and types
 bench: setup ## How long reports and changes take, against stock lvm2 (root)
 	@$(BIN)/python -m bench.reports
 	@$(BIN)/python -m bench.changes
+	@$(BIN)/python -m bench.moves
 
 fuzz: setup ## Damaged metadata, guided by coverage; what breaks something is left in .fuzz
 	@mkdir -p .fuzz

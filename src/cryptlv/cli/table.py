@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "pvdisplay": "cryptlv.cli.display",
     "pvscan": "cryptlv.cli.scans",
     "pvck": "cryptlv.cli.check",
+    "pvmove": "cryptlv.cli.pvmove",
     "vgcreate": "cryptlv.cli.vg",
     "vgchange": "cryptlv.cli.vg",
     "vgs": "cryptlv.cli.reports",

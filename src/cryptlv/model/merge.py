@@ -23,4 +23,5 @@ def merged(segments: Iterable[Segment]) -> tuple[Segment, ...]:
 
 def merge_segments(lv: LogicalVolume) -> LogicalVolume:
     """The volume with the fewest segments that say the same."""
-    return lv.replace(segments=merged(lv.segments))
+    segments = merged(lv.segments)
+    return lv.replace(segments=segments) if len(segments) < len(lv.segments) else lv

@@ -106,6 +106,32 @@ class Segment(Record):
         """
         raise RefusedError(f"segments of type {self.type_name} cannot be cut")
 
+    @property
+    def le_per_pe(self) -> int:
+        """Logical extents behind one extent of each of its areas: its stripes."""
+        return 1
+
+    @property
+    def data_offset_sectors(self) -> int:
+        """Where the data begin in its first extent; when not at 0, one extent more than its length belongs to it."""
+        return 0
+
+    @property
+    def is_indivisible(self) -> bool:
+        """Whether it is moved as a whole only."""
+        return False
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        """Its areas on physical volumes that may be put elsewhere, each with its number."""
+        return iter(())
+
+    def moved(self, number: int, area: PvArea) -> Segment:
+        """The same segment with area `number` at another place, where its data begin with the first extent.
+
+        Raises RefusedError for types that cannot be moved.
+        """
+        raise RefusedError(f"segments of type {self.type_name} cannot be moved")
+
     def joined(self, following: Segment) -> Segment | None:
         """This segment and the one behind it as one, None when they are two (lvm2's `merge_segments` of the type)."""
         return None

@@ -18,12 +18,14 @@ from cryptlv.model.vg import LvArea, PvArea, Segment
 from cryptlv.names import printable
 from cryptlv.segments.places import (
     area_id_items,
+    areas_on_pvs,
     go_on,
     parse_identified_areas,
     parse_number,
     parse_word,
     render_areas,
     shift_area,
+    with_area,
 )
 from cryptlv.units import round_up
 
@@ -77,6 +79,17 @@ class CryptSegment(Segment):
     def part(self, skip_le: int, length_le: int) -> CryptSegment:
         areas = tuple(shift_area(area, skip_le) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    @property
+    def data_offset_sectors(self) -> int:
+        return self.area_offset_sectors
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        return areas_on_pvs(self.areas)
+
+    def moved(self, number: int, area: PvArea) -> CryptSegment:
+        """The IV is counted from the start of the volume: where a sector lies means nothing to its ciphertext."""
+        return self.replace(areas=with_area(self.areas, number, area), area_offset_sectors=0)
 
     def joined(self, following: Segment) -> CryptSegment | None:
         if not isinstance(following, CryptSegment) or self.end_le != following.start_le:

@@ -6,7 +6,7 @@ from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
-from cryptlv.segments.places import go_on, parse_areas, render_areas, shift_area
+from cryptlv.segments.places import areas_on_pvs, go_on, parse_areas, render_areas, shift_area, with_area
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,16 @@ class StripedSegment(Segment):
             raise RefusedError(f"a segment of {count} stripes is cut at multiples of {count} extents only")
         areas = tuple(shift_area(area, skip_le // count) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    @property
+    def le_per_pe(self) -> int:
+        return max(len(self.areas), 1)
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        return areas_on_pvs(self.areas)
+
+    def moved(self, number: int, area: PvArea) -> StripedSegment:
+        return self.replace(areas=with_area(self.areas, number, area))
 
     def joined(self, following: Segment) -> StripedSegment | None:
         if not isinstance(following, StripedSegment) or self.end_le != following.start_le:

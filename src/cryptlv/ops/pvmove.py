@@ -96,7 +96,7 @@ def move(session: Session, request: MoveRequest, watch: Watch | None = None) -> 
     UsageError, NotFoundError, RefusedError when nothing is left to move, NoSpaceError, DeviceError, CommitError; what
     was committed before stays moved then, and every volume is whole.
     """
-    mover = _Mover(session, request, watch or Unwatched())
+    mover = Mover(session, request, watch or Unwatched())
     try:
         while mover.step():
             pass
@@ -109,8 +109,8 @@ def move(session: Session, request: MoveRequest, watch: Watch | None = None) -> 
     return MoveResult(done_bytes=mover.done_bytes, total_bytes=mover.total_bytes, steps=tuple(mover.steps))
 
 
-class _Mover:
-    """A move under way. `done_bytes` are committed."""
+class Mover:
+    """A move under way, `done_bytes` of it committed: `step` after `step` until there is no more to do."""
 
     def __init__(self, session: Session, request: MoveRequest, watch: Watch) -> None:
         self.done_bytes = 0
@@ -202,12 +202,12 @@ class _Mover:
 
         def enough(copied: int) -> bool:
             self._watch.tell(self.done_bytes + copied, self.total_bytes)
-            if self._watch.is_stopping:
-                return True
-            if self._request.is_atomic or copied < whole:
+            if self._request.is_atomic:
+                return self._watch.is_stopping
+            if copied < whole:
                 return False
             slow = copied >= chunks.least_bytes and time.monotonic() - start >= chunks.seconds
-            return slow or copied >= chunks.most_bytes
+            return slow or copied >= chunks.most_bytes or self._watch.is_stopping
 
         return enough
 

@@ -73,7 +73,10 @@ class StripedSegment(Segment):
         return self.replace(areas=with_area(self.areas, number, area))
 
     def joined(self, following: Segment) -> StripedSegment | None:
+        """One segment where every stripe goes on (lib/striped/striped.c:_striped_segments_compatible)."""
         if not isinstance(following, StripedSegment) or self.end_le != following.start_le:
+            return None
+        if not all(isinstance(area, PvArea) for area in self.areas):
             return None
         length_le = self.length_le + following.length_le
         alike = following.replace(start_le=self.start_le, length_le=self.length_le, areas=self.areas)

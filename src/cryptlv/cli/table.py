@@ -16,6 +16,8 @@ COMMANDS: dict[str, str] = {
     "pvck": "cryptlv.cli.check",
     "vgcreate": "cryptlv.cli.vg",
     "vgchange": "cryptlv.cli.vg",
+    "vgsplit": "cryptlv.cli.vg_split",
+    "vgmerge": "cryptlv.cli.vg_split",
     "vgs": "cryptlv.cli.reports",
     "vgck": "cryptlv.cli.check",
     "vgdisplay": "cryptlv.cli.display",

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
 
 
-def commit_change(session: Session, group: Group, after: VolumeGroup) -> VolumeGroup:
+def commit_change(session: Session, group: Group, after: VolumeGroup, *, archive: bool = True) -> VolumeGroup:
     """Put `after` in force in place of `group.vg`; gives the value committed. The caller holds the lock.
 
     It is written to `group.areas`: for a group that gets or loses physical volumes the caller has put those of the
     new ones in, or left those of the old ones out, and likewise in `group.pv_paths`. Each PV is noted under the name
-    that its device has now, one that is missing under the last that is known, and as missing. With --test everything
+    that its device has now, one that is missing under the last that is known, and as missing. Without `archive` the
+    value before is not kept: there is none, or it is no more than a step of this very command. With --test everything
     is checked and rendered and nothing is written. Raises what `write_metadata` raises, and
     DeviceError when the archive cannot be written; the old metadata is then in force.
     """
@@ -29,7 +30,8 @@ def commit_change(session: Session, group: Group, after: VolumeGroup) -> VolumeG
     if session.test:
         vg, _ = prepare(after, session.env)
         return vg
-    archive_before(session, group.vg)
+    if archive:
+        archive_before(session, group.vg)
     places = usable_places(group.areas, lambda path: session.device(path, writable=True))
     outcome = write_metadata(places, after, session.env)
     for miss in outcome.misses:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "vgchange": "cryptlv.cli.vg",
     "vgsplit": "cryptlv.cli.vg_split",
     "vgmerge": "cryptlv.cli.vg_split",
+    "vgundo": "cryptlv.cli.undo",
     "vgs": "cryptlv.cli.reports",
     "vgck": "cryptlv.cli.check",
     "vgdisplay": "cryptlv.cli.display",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import DeviceError
-from cryptlv.host.archive import RETAIN_DAYS, RETAIN_MIN, write_archive, write_backup, write_whole_file
+from cryptlv.host.archive import RETAIN_DAYS, RETAIN_MIN, read_archive, write_archive, write_backup, write_whole_file
 from cryptlv.host.system import make_environment
 
 if TYPE_CHECKING:
@@ -70,3 +70,13 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
             write_whole_file(str(tmp_path / name), b"x")
     assert (tmp_path / "pipe").is_fifo()
     assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+def test_archives_are_read_newest_first(tmp_path: Path) -> None:
+    env = make_environment("")
+    assert list(read_archive(str(tmp_path / "none"), "vg")) == []
+    paths = [write_archive(str(tmp_path), "vg", text, env) for text in (b"one", b"two", b"three")]
+    write_archive(str(tmp_path), "vg2", b"of another", env)
+    os.unlink(paths[1])
+    os.mkdir(paths[1])
+    assert list(read_archive(str(tmp_path), "vg")) == [(paths[2], b"three"), (paths[0], b"one")]

@@ -8,7 +8,7 @@ import pytest
 
 from cryptlv.errors import CheckError, CommitError, NoSpaceError
 from cryptlv.host.devices import MemoryDevice
-from cryptlv.host.store import prepare, usable_places, write_metadata
+from cryptlv.host.store import check_room, prepare, usable_places, write_metadata
 from cryptlv.host.system import make_environment
 from cryptlv.model.vg import LogicalVolume
 from cryptlv.ops import lv as lvs
@@ -105,3 +105,15 @@ def test_an_area_that_missed_a_commit_is_brought_up_to_date_by_the_next(tmp_path
         group = session.world().group("vg0")
     assert {area.vg for area in group.areas} == {group.vg}
     assert isinstance(group.vg.lv("next").segments[0], StripedSegment)
+
+
+def test_room_is_known_without_a_write(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    with disks.session() as session:
+        group = session.world().group("vg0")
+    places = usable_places(group.areas, lambda path: disks.devices[path])
+    before = disks.devices["/d0"].read(0, MIB)
+    check_room(places, group.vg, ENV)
+    with pytest.raises(NoSpaceError, match="/d0: metadata of volume group vg0"):
+        check_room(places, group.vg.replace(tags=tuple(f"tag{number:050}" for number in range(12000))), ENV)
+    assert disks.devices["/d0"].read(0, MIB) == before

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.ops import lv as lvs
+from cryptlv.ops.commit import commit_change
 from support.disks import MIB, PASSPHRASE, REQUEST, Known, make_disks
 
 if TYPE_CHECKING:
@@ -56,3 +57,13 @@ def test_no_secret_is_in_metadata_archives_or_backups(tmp_path: Path) -> None:
         assert PASSPHRASE not in content
         assert key not in content
         assert key[:32] not in content
+
+
+def test_a_step_within_a_command_is_not_archived(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    archive = tmp_path / "system" / "archive"
+    before = sorted(archive.iterdir())
+    with disks.session() as session:
+        group = session.world().group("vg0")
+        commit_change(session, group, group.vg, archive=False)
+    assert sorted(archive.iterdir()) == before

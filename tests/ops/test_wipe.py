@@ -12,7 +12,7 @@ from cryptlv.model.edit import remove_lv
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.wipe import wipe, wipe_freed
 from support.crash import Event, RecordingDevice
-from support.volumes import NAMES, contents, make_volumes
+from support.filled import NAMES, contents, make_volumes
 
 if TYPE_CHECKING:
     from pathlib import Path

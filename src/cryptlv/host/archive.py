@@ -15,10 +15,13 @@ from cryptlv.host.system import make_private_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cryptlv.environment import Environment
 
 RETAIN_MIN = 10
 RETAIN_DAYS = 30
+_MOST_TEXT_BYTES = 64 * 1024 * 1024
 
 
 def write_backup(directory: str, vg_name: str, text: bytes) -> str:
@@ -39,6 +42,20 @@ def write_archive(directory: str, vg_name: str, text: bytes, env: Environment) -
     write_whole_file(path, text)
     _prune([name for _, name in numbered], directory, env.now)
     return path
+
+
+def read_archive(directory: str, vg_name: str) -> Iterator[tuple[str, bytes]]:
+    """(path, text) of a volume group's archive files, the newest first; those that cannot be read are left out."""
+    if not os.path.isdir(directory):
+        return
+    for _, name in reversed(_archived(directory, vg_name)):
+        path = os.path.join(directory, name)
+        try:
+            with open(path, "rb") as file:
+                text = file.read(_MOST_TEXT_BYTES)
+        except OSError:
+            continue
+        yield path, text
 
 
 def _archived(directory: str, vg_name: str) -> list[tuple[int, str]]:

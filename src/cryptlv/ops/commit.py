@@ -21,9 +21,9 @@ def commit_change(session: Session, group: Group, after: VolumeGroup, *, archive
 
     It is written to `group.areas`: for a group that gets or loses physical volumes the caller has put those of the
     new ones in, or left those of the old ones out, and likewise in `group.pv_paths`. Each PV is noted under the name
-    that its device has now, one that is missing under the last that is known, and as missing. With --test everything
-    is checked and rendered and nothing is written. Without `archive` the value before is not kept: it is a step of a
-    change whose beginning is in the archive. Raises what `write_metadata` raises, and
+    that its device has now, one that is missing under the last that is known, and as missing. Without `archive` the
+    value before is not kept: there is none, or it is no more than a step of this very command. With --test everything
+    is checked and rendered and nothing is written. Raises what `write_metadata` raises, and
     DeviceError when the archive cannot be written; the old metadata is then in force.
     """
     after = _with_places(group, after)

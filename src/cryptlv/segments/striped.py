@@ -6,7 +6,15 @@ from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
-from cryptlv.segments.places import areas_on_pvs, go_on, parse_areas, render_areas, shift_area, with_area
+from cryptlv.segments.places import (
+    areas_on_pvs,
+    go_on,
+    parse_areas,
+    rename_areas,
+    render_areas,
+    shift_area,
+    with_area,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +45,9 @@ class StripedSegment(Segment):
 
     def places(self) -> tuple[Area, ...]:
         return self.areas
+
+    def with_names(self, names: Mapping[str, str]) -> StripedSegment:
+        return self.replace(areas=rename_areas(self.areas, names))
 
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from cryptlv.errors import UsageError
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
+_TAG_CHARACTERS = _NAME_CHARACTERS | frozenset("/=!:&#")
 _RESERVED_PREFIXES = ("pvmove", "snapshot")
 _RESERVED_PARTS = (
     "_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta",
@@ -70,6 +71,14 @@ def is_keystore_name(name: str) -> bool:
     """Whether `name` is `cryptostoreN`, N a number."""
     tail = name.removeprefix(KEYSTORE_PREFIX)
     return tail != name and tail.isascii() and tail.isdigit()
+
+
+def check_tag(text: str) -> str:
+    """A tag without the @ that may stand before it; raises UsageError (lib/misc/lvm-string.c:validate_tag)."""
+    tag = text.removeprefix("@")
+    if not tag or tag[0] == "-" or not _TAG_CHARACTERS.issuperset(tag):
+        raise UsageError(f"tag {printable(text[:200])!r} is not allowed: use A-Z a-z 0-9 . _ - + / = ! : & #")
+    return tag
 
 
 def parse_uuid(text: str) -> str:

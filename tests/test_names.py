@@ -10,6 +10,7 @@ from cryptlv.errors import UsageError
 from cryptlv.names import (
     UUID_ALPHABET,
     check_lv_name,
+    check_tag,
     check_vg_name,
     dm_name,
     is_keystore_name,
@@ -85,3 +86,10 @@ def test_names_that_are_no_part_of_a_path_are_told(name: str) -> None:
 
 def test_control_characters_are_escaped_but_for_those_to_keep() -> None:
     assert printable("a\n\t\x1b\udcff\u202e", keep="\n\t") == "a\n\t\\x1b\\udcff\\u202e"
+
+
+def test_tags_are_those_that_lvm2_takes() -> None:
+    assert check_tag("@a/b=c!:&#._-+") == "a/b=c!:&#._-+"
+    for text in ("", "@", "-a", "a b", "a@b", "\xe9"):
+        with pytest.raises(UsageError, match="tag"):
+            check_tag(text)

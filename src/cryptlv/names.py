@@ -9,12 +9,14 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 KEYSTORE_PREFIX = "cryptostore"
 DATA_SUFFIX = "_cryptdata"
 """Behind a volume's name: the hidden volume below it that has its ciphertext."""
+_TAG_CHARACTERS = _NAME_CHARACTERS | frozenset("/=!:&#")
 _RESERVED_PREFIXES = ("pvmove", "snapshot")
 _RESERVED_PARTS = (
     "_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta",
     "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin", DATA_SUFFIX,
 )  # fmt: skip
 _MAX_DM_NAME = 127
+_MAX_TAG = 1024
 _DOTS = frozenset((".", ".."))
 
 UUID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -73,6 +75,14 @@ def is_keystore_name(name: str) -> bool:
     """Whether `name` is `cryptostoreN`, N a number."""
     tail = name.removeprefix(KEYSTORE_PREFIX)
     return tail != name and tail.isascii() and tail.isdigit()
+
+
+def check_tag(text: str) -> str:
+    """A tag without the @ that may stand before it; raises UsageError (lib/misc/lvm-string.c:validate_tag)."""
+    tag = text.removeprefix("@")
+    if not tag or tag[0] == "-" or len(tag) > _MAX_TAG or not _TAG_CHARACTERS.issuperset(tag):
+        raise UsageError(f"tag {printable(text[:200])!r} is not allowed: use A-Z a-z 0-9 . _ - + / = ! : & #")
+    return tag
 
 
 def parse_uuid(text: str) -> str:

@@ -38,16 +38,19 @@ def test_a_file_that_is_too_small(machine: Machine) -> None:
     (machine.folder / "small.img").write_bytes(bytes(2**20))
     machine.image("a.img")
     with nothing_changes(machine):
-        line = machine.fail("pvcreate", "a.img", "small.img")
+        line = machine.fail("pvcreate", "small.img")
     assert "small.img" in line
     assert "too small" in line
+    assert machine.fail("pvcreate", "a.img", "small.img") == line
+    assert "a.img" in machine.run("pvs").out
 
 
 def test_a_file_that_is_not_there(machine: Machine) -> None:
     machine.image("a.img")
     with nothing_changes(machine):
         for words in (
-            ("pvcreate", "a.img", "none.img"),
+            ("pvcreate", "none.img"),
+            ("pvremove", "none.img"),
             ("vgcreate", "vg0", "a.img", "none.img"),
             ("pvck", "--dump", "headers", "none.img"),
         ):
@@ -57,9 +60,9 @@ def test_a_file_that_is_not_there(machine: Machine) -> None:
 def test_a_device_that_is_a_physical_volume_already(machine: Machine) -> None:
     machine.image("a.img")
     machine.run("pvcreate", "a.img")
-    with nothing_changes(machine):
-        assert "a.img is a physical volume already" in machine.fail("pvcreate", "a.img")
-    machine.run("pvcreate", "-f", "a.img")
+    before = machine.snapshot()
+    machine.run("pvcreate", "a.img")
+    assert machine.snapshot() != before, "made anew, as nothing is on it"
 
 
 def test_a_device_that_another_volume_group_uses(vg0: Machine) -> None:

@@ -42,6 +42,8 @@ def test_yes_and_force_answer_questions() -> None:
         terminal(*words).confirm("Really?")
     with pytest.raises(RefusedError, match=r"Really\?.*-y"):
         terminal().confirm("Really?")
+    with pytest.raises(RefusedError, match="-y"):
+        terminal("-ff").confirm("Really?", forced=False)
 
 
 @pytest.mark.parametrize("word", ["vg0/lv", "/dev/vg0/lv"])

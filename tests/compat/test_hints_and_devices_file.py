@@ -103,3 +103,26 @@ def test_a_device_that_is_not_the_listed_one_is_not_used(machine: Machine, stock
     assert machine.run("pvs", "--noheadings", "-o", "pv_name").lines == [str(nodes[0])], (
         "stock has put the name right"
     )
+
+
+def test_a_listed_device_loses_and_changes_its_id_as_with_stock(
+    machine: Machine, stock: StockLvm, tmp_path: Path
+) -> None:
+    stock.configure(use_devicesfile="1")
+    stock.beside(machine)
+    nodes = attach(stock, tmp_path, 4)
+    listed = stock.folder / "etc" / "devices" / "system.devices"
+    stock.run("pvcreate", *nodes)
+    stock.run("vgcreate", "vg", nodes[2], nodes[3])
+    stock.run("pvremove", nodes[0])
+    machine.run("pvremove", nodes[1])
+    lines = listed.read_text().splitlines()
+    ends = {line.split("DEVNAME=")[1] for line in lines if "PVID=." in line}
+    assert ends == {f"{node} PVID=." for node in nodes[:2]}
+    machine.run("pvcreate", nodes[1])
+    stock.run("pvchange", "-u", nodes[2])
+    machine.run("pvchange", "-u", nodes[1], nodes[3])
+    assert names(stock, "pv") == set(map(str, nodes[1:]))
+    ids = {row["pv_uuid"].replace("-", "") for row in stock.report("pv", "-o", "pv_uuid")}
+    assert ids == {word[5:] for word in listed.read_text().split() if word.startswith("PVID=")} - {"."}
+    assert stock.run("vgck", "vg").status == 0

@@ -6,6 +6,7 @@ Names and modes are compared with their `:aux` files, lvm2's hints and the devic
   reader's lock, asks, and plans again under the writer's. `lvremove` without -y does likewise.
 - `lvremove VG` takes the writer's lock once for each volume, not once for all: each removal is a commit of its own.
 - A devices file is not locked to be read, since it is replaced whole; stock holds `D_system.devices` shared then.
+- pvremove changes the devices file; stock does so with the reader's lock of it.
 - A report of everything takes the volume groups in the order of their names, stock in that of its cache.
 """
 
@@ -87,6 +88,8 @@ def test_devices_and_volume_groups_are_made_under_the_same_locks(both: tuple[Bot
     run, nodes = both
     expected = [*writer("P_global"), "hints X", "D_system.devices X"]
     assert run.theirs("pvcreate", nodes[0]) == run.ours("pvcreate", nodes[1]) == expected
+    assert run.ours("pvremove", nodes[1]) == [*run.theirs("pvremove", nodes[0]), "D_system.devices X"]
+    run.stock.run("pvcreate", nodes[0], nodes[1])
     expected = [*writer("P_global"), "hints X", *writer("V_c"), "D_system.devices X"]
     assert run.theirs("vgcreate", "c", nodes[2]) == expected
     assert [lock.replace("V_d", "V_c") for lock in run.ours("vgcreate", "d", nodes[3])] == expected

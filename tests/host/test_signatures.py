@@ -1,50 +1,96 @@
-"""What a device holds is seen, by libblkid and without it."""
+"""What a device holds is seen, by libblkid and without it, and wiped."""
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cryptlv.errors import RefusedError
 from cryptlv.host.devices import FileDevice, MemoryDevice
-from cryptlv.host.signatures import find_signature
+from cryptlv.host.signatures import find_signatures, wipe_signatures
 from support.machine import Machine, need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def look(path: Path) -> tuple[str, str]:
-    """What libblkid says, and what our own list says of the same bytes."""
+def look(path: Path) -> tuple[set[str], set[str]]:
+    """The kinds that libblkid sees, and those of our own list in the same bytes."""
     device = FileDevice(str(path))
+    listed = find_signatures(MemoryDevice(content=path.read_bytes(), path="memory"))
     try:
-        return find_signature(device), find_signature(MemoryDevice(content=path.read_bytes(), path="memory"))
+        return {found.kind for found in find_signatures(device)}, {found.kind for found in listed}
     finally:
         device.close()
 
 
 @pytest.mark.compat
 @pytest.mark.parametrize(
-    ("command", "ours", "theirs"),
+    ("command", "kind"),
     [
-        ("mke2fs -q -F {}", "ext2", "ext2"),
-        ("mkswap {}", "swap", "swap"),
-        (
-            "cryptsetup luksFormat -q --type luks1 --key-file /etc/hostname -i 1 {}",
-            "LUKS",
-            "LUKS",
-        ),
+        ("mke2fs -q -F {}", "ext2"),
+        ("mkswap {}", "swap"),
+        ("cryptsetup luksFormat -q --type luks1 --key-file /etc/hostname -i 1 {}", "crypto_LUKS"),
     ],
 )
-def test_what_stock_tools_made_is_seen(machine: Machine, command: str, ours: str, theirs: str) -> None:
+def test_what_stock_tools_made_is_seen_and_wiped(machine: Machine, command: str, kind: str) -> None:
     path = machine.image("x.img", 16)
     words = command.format(path).split()
     need(words[0])
     machine.tool(*words)
-    by_library, by_list = look(path)
-    assert theirs in by_library
-    assert ours in by_list
+    assert look(path) == ({kind}, {kind})
+    device = FileDevice(str(path), writable=True)
+    said: list[str] = []
+    wipe_signatures(device, said.append)
+    device.close()
+    assert said == [f"Wiping {kind} signature on {path}."]
+    assert look(path) == (set(), set())
 
 
 def test_an_empty_device_holds_nothing(machine: Machine) -> None:
-    assert look(machine.image("x.img", 1)) == ("", "")
+    assert look(machine.image("x.img", 1)) == (set(), set())
+
+
+def gpt(sectors: int) -> bytes:
+    """An empty GUID partition table on a disk of so many sectors: a boot sector, the header, and its copy at the end
+    (UEFI specification 2.10, section 5.3.2)."""
+    disk = bytearray(sectors * 512)
+    disk[446:462] = struct.pack("<B3sB3sII", 0, b"\0\2\0", 0xEE, b"\xff\xff\xff", 1, sectors - 1)
+    disk[510:512] = b"\x55\xaa"
+    entries = zlib.crc32(bytes(128 * 128))
+    for here, there, table in ((1, sectors - 1, 2), (sectors - 1, 1, sectors - 33)):
+        rest = struct.pack("<IQQQQ16sQIII", 0, here, there, 34, sectors - 34, b"g" * 16, table, 128, 128, entries)
+        crc = zlib.crc32(b"EFI PART" + struct.pack("<III", 0x10000, 92, 0) + rest)
+        header = b"EFI PART" + struct.pack("<III", 0x10000, 92, crc) + rest
+        disk[here * 512 : here * 512 + len(header)] = header
+    return bytes(disk)
+
+
+@pytest.mark.compat
+def test_a_partition_table_goes_with_its_copy_and_its_boot_sector(machine: Machine) -> None:
+    path = machine.image("x.img", 16)
+    path.write_bytes(gpt(16 * 2048))
+    assert "gpt" in look(path)[0]
+    device = FileDevice(str(path), writable=True)
+    said: list[str] = []
+    wipe_signatures(device, said.append)
+    device.close()
+    assert len(said) >= 3
+    assert find_signatures(FileDevice(str(path))) == ()
+    assert b"EFI PART" not in path.read_bytes()
+
+
+class Stubborn(MemoryDevice):
+    """A device on which nothing changes."""
+
+    def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+
+def test_a_signature_that_stays_is_told() -> None:
+    device = Stubborn(path="stubborn", content=b"LUKS\xba\xbe" + bytes(8192))
+    with pytest.raises(RefusedError, match="crypto_LUKS signature cannot be wiped"):
+        wipe_signatures(device, lambda _: None)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cryptlv.errors import FormatError, RefusedError
+from cryptlv.errors import FormatError
+from cryptlv.names import render_uuid
 from cryptlv.ondisk.crc import lvm_crc
 from cryptlv.ondisk.label import (
     LABEL_SCAN_BYTES,
@@ -19,7 +20,7 @@ from cryptlv.ondisk.label import (
     describe_label,
     encode_label,
     find_label,
-    plan_layout,
+    is_label_sector,
 )
 
 if TYPE_CHECKING:
@@ -171,6 +172,24 @@ def test_a_list_of_areas_that_fills_the_sector_has_no_end() -> None:
         decode_label(with_crc(sector), 1)
 
 
+def test_the_id_before_is_kept_in_the_tail_and_no_other_program_sees_it() -> None:
+    label = a_label(former_id=render_uuid("f" * 32))
+    sector = encode_label(label)
+    assert decode_label(sector, 1) == label
+    assert sector[20:472] == encode_label(a_label())[20:472]
+    full = a_label(data_areas=((MIB, MIB),) * 16, former_id=render_uuid("f" * 32))
+    with pytest.raises(FormatError, match="do not fit"):
+        encode_label(full.replace(mdas=((MIB, MIB),) * 8))
+
+
+def test_only_a_sector_that_says_it_is_one_is_a_label_sector() -> None:
+    sector = encode_label(a_label())
+    assert is_label_sector(sector, 1)
+    assert is_label_sector(sector[:16] + bytes(496), 1)
+    assert not is_label_sector(sector, 2)
+    assert not is_label_sector(bytes(512), 0)
+
+
 def test_too_many_areas_are_refused_on_encoding() -> None:
     with pytest.raises(FormatError, match="do not fit"):
         encode_label(a_label(data_areas=((MIB, MIB),) * 30))
@@ -190,82 +209,6 @@ def test_data_range_ends_at_the_device_or_at_the_second_metadata_area(
 
 
 # The table of what stock's pvcreate writes: options, first area, start of the data, bootloader area, second area.
-STOCK_LAYOUTS: list[tuple[dict[str, Any], tuple[int, int], int, tuple[tuple[int, int], ...]]] = [
-    ({}, (4096, 1044480), MIB, ()),
-    ({"metadata_size_bytes": 64 * KIB}, (4096, 1044480), MIB, ()),
-    ({"metadata_size_bytes": 100 * KIB}, (4096, 1044480), MIB, ()),
-    ({"metadata_size_bytes": 1020 * KIB}, (4096, 1044480), MIB, ()),
-    ({"metadata_size_bytes": MIB}, (4096, 2093056), 2 * MIB, ()),
-    ({"metadata_size_bytes": 64 * MIB}, (4096, 68153344), 65 * MIB, ()),
-    ({"data_alignment_bytes": 4 * MIB}, (4096, 4190208), 4 * MIB, ()),
-    ({"data_alignment_bytes": MIB, "data_alignment_offset_bytes": 7 * 512}, (4096, 1048064), 2055 * 512, ()),
-    ({"bootloader_area_bytes": 3 * MIB}, (4096, 1044480), 4 * MIB, ((MIB, 3 * MIB),)),
-    ({"data_alignment_bytes": 4 * KIB, "metadata_size_bytes": 32 * KIB}, (4096, 32768), 36864, ()),
-]
-
-
-@pytest.mark.parametrize(("options", "area", "pe_start", "bootloader"), STOCK_LAYOUTS)
-def test_layout_is_the_one_that_stock_pvcreate_makes(
-    options: dict[str, Any], area: tuple[int, int], pe_start: int, bootloader: tuple[tuple[int, int], ...]
-) -> None:
-    layout = plan_layout(256 * MIB, **options)
-    assert layout.mdas == (area,)
-    assert layout.pe_start_bytes == pe_start
-    assert layout.bootloader_areas == bootloader
-
-
-def test_second_metadata_area_ends_the_device_as_in_stock() -> None:
-    layout = plan_layout(64 * MIB, metadata_copies=2)
-    assert layout.mdas == ((4096, 1044480), (66060288, 1048576))
-    assert layout.pe_start_bytes == MIB
-
-
-@pytest.mark.parametrize(
-    ("case", "image", "options"),
-    [
-        ("orphan", "pv0.img", {}),
-        ("sector_4096", "pv0.img", {}),
-        ("two_mdas", "pv0.img", {"metadata_copies": 2}),
-        ("ignored_mda", "pv3.img", {"metadata_copies": 0}),
-        ("layout_variants", "pv2.img", {"bootloader_area_bytes": 2 * MIB}),
-        (
-            "layout_variants",
-            "pv3.img",
-            {"data_alignment_bytes": 4 * MIB, "data_alignment_offset_bytes": 7 * 512},
-        ),
-        ("wrapped_text", "pv0.img", {"data_alignment_bytes": 4 * KIB, "metadata_size_bytes": 32 * KIB}),
-    ],
-)
-def test_planned_label_is_byte_equal_to_the_one_that_pvcreate_wrote(
-    case: str, image: str, options: dict[str, Any], disk_bytes: Callable[[str, str, int, int], bytes]
-) -> None:
-    head = disk_bytes(case, image, 0, LABEL_SCAN_BYTES)
-    stock, _ = find_label(head)
-    assert stock is not None
-    layout = plan_layout(stock.device_size_bytes, **options)
-    planned = layout.label(stock.pv_id).replace(flags=stock.flags)
-    assert encode_label(planned) == head[512:1024]
-
-
-def test_device_below_two_mebibytes_is_refused_as_by_stock() -> None:
-    with pytest.raises(RefusedError, match="too small"):
-        plan_layout(2 * MIB - 1, path="disk")
-    assert plan_layout(2 * MIB).pe_start_bytes == MIB
-
-
-@pytest.mark.parametrize(
-    ("size", "options"),
-    [
-        (2 * MIB, {"metadata_size_bytes": 4 * MIB}),
-        (2 * MIB, {"metadata_copies": 2}),
-        (4 * MIB, {"bootloader_area_bytes": 8 * MIB}),
-    ],
-)
-def test_layout_without_room_for_data_is_refused(size: int, options: dict[str, Any]) -> None:
-    with pytest.raises(RefusedError, match="too small"):
-        plan_layout(size, **options)
-
-
 @pytest.mark.parametrize(
     "path", sorted(GOLDEN.glob("*/pvck_headers_*.txt")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )

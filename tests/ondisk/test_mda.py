@@ -275,6 +275,19 @@ def test_slots_are_replaced_together() -> None:
     assert (commit.committed, commit.precommitted) == (new, None)
 
 
+def test_an_area_that_is_not_in_use_keeps_its_place_and_an_emptied_one_none() -> None:
+    header = MdaHeader(start_bytes=4096, size_bytes=AREA, committed=at(512, 700), precommitted=at(1536, 800))
+    ignored = header.ignored()
+    assert ignored.is_ignored
+    assert ignored.committed == at(512, 700).replace(flags=1)
+    assert ignored.precommitted is None
+    assert decode_mda_header(encode_mda_header(ignored), 4096, AREA) == ignored
+    empty = ignored.emptied()
+    assert (empty.committed, empty.precommitted) == (None, None)
+    again = empty.ignored()
+    assert decode_mda_header(encode_mda_header(again), 4096, AREA) == again
+
+
 def test_only_the_nul_that_ends_a_text_is_taken_off() -> None:
     raw = b"vg {\n}\n\n\0"
     assert check_text(raw, raw_location(512, raw)) == raw[:-1]

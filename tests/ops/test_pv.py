@@ -1,4 +1,4 @@
-"""pvcreate: what is written is what stock writes, in an order that a crash cannot hurt."""
+"""pvcreate: what is written, in an order that a crash cannot hurt, and what is refused or asked about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import ExistsError, InUseError, RefusedError
+from cryptlv.errors import ExistsError, InUseError, RefusedError, UsageError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.ondisk.label import find_label
 from cryptlv.ops import pv
@@ -50,25 +50,112 @@ def test_all_are_looked_at_before_the_first_is_written(tmp_path: Path) -> None:
     assert events == []
 
 
-def test_force_makes_a_physical_volume_anew_but_not_one_in_use(tmp_path: Path) -> None:
+def test_a_physical_volume_is_made_anew_but_one_in_use_only_when_forced_and_agreed_to(tmp_path: Path) -> None:
     disks = Disks(tmp_path, {"/d": MemoryDevice(16 * MIB, path="/d")})
     with disks.session() as session:
         pv.create(session, ("/d",))
         (first,) = (found.label.pv_id for found in session.world().pvs)
-        with pytest.raises(ExistsError, match=first):
-            pv.create(session, ("/d",))
-        session.force = 1
         pv.create(session, ("/d",))
         (second,) = (found.label.pv_id for found in session.world().pvs)
         assert second != first
     used = make_disks(tmp_path, (1,))
     with used.session() as session:
         session.force = 1
-        with pytest.raises(InUseError):
+        with pytest.raises(InUseError, match="without -ff"):
             pv.create(session, ("/d0",))
         session.force = 2
-        pv.create(session, ("/d0",))
+        with pytest.raises(RefusedError, match="Really INITIALIZE"):
+            pv.create(session, ("/d0",))
+        assert used.group() is not None
+        asked: list[str] = []
+        pv.create(session, ("/d0",), ask=asked.append)
+    assert asked == ["Really INITIALIZE physical volume \"/d0\" of volume group 'vg0'?"]
     assert used.group() is None
+
+
+def test_what_stands_against_one_device_does_not_stop_the_others(tmp_path: Path) -> None:
+    devices = {f"/d{number}": MemoryDevice(16 * MIB, path=f"/d{number}") for number in range(4)}
+    devices["/d1"].content[0x438:0x43A] = b"\x53\xef"
+    devices["/d2"] = MemoryDevice(MIB, path="/d2")
+    errors: list[str] = []
+    with Disks(tmp_path, dict(devices)).session() as session:
+        made = pv.create(session, tuple(devices), on_error=lambda error: errors.append(str(error)))
+        assert made == ("/d0", "/d3")
+        assert [found.path for found in session.world().pvs] == ["/d0", "/d3"]
+    assert len(errors) == 2
+    assert "too small" in errors[0]
+    assert "ext2 signature detected on /d1 at offset 1080" in errors[1]
+
+
+def test_a_signature_is_wiped_when_that_is_agreed_to(tmp_path: Path) -> None:
+    device = MemoryDevice(16 * MIB, path="/d")
+    device.content[0x10040:0x10048] = b"_BHRfS_M"
+    with Disks(tmp_path, {"/d": device}).session() as session:
+        pv.create(session, ("/d",), ask=lambda _: None)
+    assert device.content[0x10040:0x10048] == bytes(8)
+
+
+def test_an_id_that_another_device_has_is_refused(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    disks.devices["/d"] = MemoryDevice(16 * MIB, path="/d")
+    with disks.session() as session:
+        (found,) = session.world().pvs
+        with pytest.raises(ExistsError, match="already in use"):
+            pv.create(session, ("/d",), pv.PvOptions(pv_id=found.label.pv_id))
+        with pytest.raises(UsageError, match="one volume at once"):
+            pv.create(session, ("/d", "/d0"), pv.PvOptions(pv_id=found.label.pv_id))
+        copy = MemoryDevice(path="/e", content=disks.devices["/d0"].read(0, 16 * MIB))
+        disks.devices["/e"] = copy
+        with pytest.raises(ExistsError, match="duplicates"):
+            pv.create(session, ("/e",))
+
+
+def test_without_zero_only_labels_are_cleared(tmp_path: Path) -> None:
+    device = MemoryDevice(path="/d", content=b"boot code" + bytes(16 * MIB - 9))
+    with Disks(tmp_path, {"/d": device}).session() as session:
+        pv.create(session, ("/d",), pv.PvOptions(zero=False, label_sector=0))
+        pv.create(session, ("/d",), pv.PvOptions(zero=False, label_sector=2, metadata_ignored=True))
+        (found,) = session.world().pvs
+    assert found.label.sector == 2
+    assert found.areas[0].is_ignored
+    assert device.content[:1024] == bytes(1024)
+
+
+def test_a_released_pv_takes_up_the_size_of_its_device(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    with disks.session() as session:
+        (found,) = session.world().pvs
+        pv.release(disks.devices["/d0"], found.label.replace(device_size_bytes=4 * MIB))
+        (now,) = session.world().pvs
+    assert now.label.device_size_bytes == 16 * MIB
+    assert not now.label.is_used
+    assert disks.group() is None
+
+
+def test_a_write_that_fails_is_told_and_the_other_devices_are_made(tmp_path: Path) -> None:
+    content = b"LUKS\xba\xbe" + bytes(16 * MIB - 6)
+    events: list[Event] = []
+    with Disks(tmp_path, {"/d": RecordingDevice("/d", content, events)}).session() as session:
+        pv.create(session, ("/d",), pv.PvOptions(metadata_copies=2), ask=lambda _: None)
+    writes = [number for number, event in enumerate(events) if event.data is not None]
+    assert len(writes) == 4
+    for number in writes:
+        errors: list[str] = []
+        disks = Disks(
+            tmp_path,
+            {"/d": RecordingDevice("/d", content, [], number), "/e": MemoryDevice(16 * MIB, path="/e")},
+        )
+        with disks.session() as session:
+            made = pv.create(
+                session,
+                ("/d", "/e"),
+                pv.PvOptions(metadata_copies=2),
+                ask=lambda _: None,
+                on_error=lambda error, errors=errors: errors.append(str(error)),  # type: ignore[misc]
+            )
+            assert made == ("/e",)
+            assert [found.path for found in session.world().pvs] == ["/e"]
+        assert errors == ["/d: cannot write: No space left on device"]
 
 
 def test_a_device_of_a_group_whose_metadata_are_damaged_is_not_taken(tmp_path: Path) -> None:
@@ -76,7 +163,7 @@ def test_a_device_of_a_group_whose_metadata_are_damaged_is_not_taken(tmp_path: P
     disks.devices["/d0"].write(4096, bytes(512))
     with disks.session() as session:
         session.force = 1
-        with pytest.raises(InUseError, match="cannot be read"):
+        with pytest.raises(InUseError, match="<unknown> without -ff"):
             pv.create(session, ("/d0",))
 
 

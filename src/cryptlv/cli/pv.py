@@ -1,34 +1,245 @@
-"""pvcreate."""
+"""pvcreate, pvremove, pvchange, pvresize."""
 
 from __future__ import annotations
 
-from cryptlv.cli.options import Command
+from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
-from cryptlv.errors import UsageError
-from cryptlv.ops import pv
+from cryptlv.errors import CryptlvError, RefusedError, UsageError
+from cryptlv.names import check_tag, is_plain_uuid, render_uuid
+from cryptlv.ops import pv, pv_change, pv_remove, pv_resize
+from cryptlv.ops.targets import pv_targets
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptlv.cli.options import Arguments
+    from cryptlv.ops.session import Session
+
+_LABEL_SECTORS = 4
+
+
+class _Failures:
+    """Failures that do not stop a command, and the questions that only -y answers."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self.status = 0
+
+    def add(self, error: CryptlvError) -> None:
+        self.terminal.error(str(error))
+        self.status = error.exit_code
+
+    def ask(self, question: str) -> None:
+        self.terminal.confirm(question, forced=False)
+
+
+def _size(arguments: Arguments, name: str, default_unit: str = "m") -> int:
+    """The value of an option in bytes, whole sectors of them; 0 when it was not given. Raises UsageError."""
+    size = arguments.size_bytes(name, default_unit) or 0
+    if size % SECTOR_SIZE and arguments.text(name)[-1:] in "bB":
+        raise UsageError(f"--{name}: size is not a multiple of {SECTOR_SIZE}")
+    return size - size % SECTOR_SIZE
+
+
+def _options(arguments: Arguments) -> pv.PvOptions:
+    ignored = bool(arguments.yes_no("metadataignore"))
+    same = "metadatacopies" if arguments.has("metadatacopies") else "pvmetadatacopies"
+    copies = int(arguments.choice(same, ("0", "1", "2"), "1"))
+    if ignored and not copies:
+        raise UsageError("metadataignore only applies to metadatacopies > 0.")
+    sector = arguments.number("labelsector", 1)
+    if sector >= _LABEL_SECTORS:
+        raise UsageError(f"labelsector must be less than {_LABEL_SECTORS}.")
+    restores = arguments.has("restorefile")
+    if restores and not arguments.has("uuid"):
+        raise UsageError("--uuid is required with --restorefile")
+    if arguments.has("uuid") and not restores and not arguments.has("norestorefile"):
+        raise UsageError("--restorefile is required with --uuid")
+    for other in ("norestorefile", "bootloaderareasize"):
+        if restores and arguments.has(other):
+            raise UsageError(f"--{other} cannot be used with --restorefile")
+    arguments.choice("metadatatype", ("lvm2", "text", "2"), "lvm2")
+    plain = arguments.text("uuid").replace("-", "")
+    if arguments.has("uuid") and not is_plain_uuid(plain):
+        raise UsageError(f"--uuid {arguments.text('uuid')!r} is not an LVM2 UUID")
+    return pv.PvOptions(
+        metadata_size_bytes=_size(arguments, "metadatasize"),
+        metadata_copies=copies,
+        metadata_ignored=ignored,
+        data_alignment_bytes=_size(arguments, "dataalignment", "k"),
+        data_alignment_offset_bytes=_size(arguments, "dataalignmentoffset", "k"),
+        bootloader_area_bytes=_size(arguments, "bootloaderareasize"),
+        label_sector=sector,
+        size_bytes=_size(arguments, "setphysicalvolumesize"),
+        pv_id=render_uuid(plain) if plain else "",
+        zero=arguments.yes_no("zero") is not False,
+    )
 
 
 def _pvcreate(arguments: Arguments) -> int:
     if not arguments.words:
         raise UsageError("pvcreate: name at least one device or image file")
+    options = _options(arguments)
     terminal = Terminal(arguments)
+    failures = _Failures(terminal)
     with open_command(arguments, terminal) as session:
-        for path in pv.create(session, arguments.words):
+        if arguments.has("restorefile"):
+            options = pv.restored(session, options, arguments.text("restorefile"))
+        for path in pv.create(session, arguments.words, options, failures.ask, failures.add):
             terminal.say(f'Physical volume "{path}" successfully created.')
-    return 0
+    return failures.status
+
+
+def _pvremove(arguments: Arguments) -> int:
+    if not arguments.words:
+        raise UsageError("Please enter a physical volume path")
+    terminal = Terminal(arguments)
+    failures = _Failures(terminal)
+    with open_command(arguments, terminal) as session:
+        for path in pv_remove.remove(session, arguments.words, failures.ask, failures.add):
+            terminal.say(f'Labels on physical volume "{path}" successfully wiped.')
+    return failures.status
+
+
+def _each(
+    session: Session, arguments: Arguments, failures: _Failures, change: Callable[[str], bool]
+) -> tuple[int, int]:
+    """Do something to each physical volume that is meant; gives to how many it was done, and to how many not."""
+    paths, problems = pv_targets(session, arguments.words, arguments.text("select"))
+    for problem in problems:
+        failures.add(RefusedError(f"Failed to find physical volume: {problem}"))
+    done = 0
+    for path in paths:
+        try:
+            changed = change(path)
+        except CryptlvError as error:
+            failures.add(error)
+            changed = False
+        done += changed
+        failures.terminal.say(
+            f'Physical volume "{path}" changed' if changed else f"Physical volume {path} not changed"
+        )
+    return done, len(paths) - done
+
+
+def _pvchange(arguments: Arguments) -> int:
+    wanted = pv_change.PvChange(
+        allocatable=arguments.yes_no("allocatable"),
+        add_tags=tuple(map(check_tag, arguments.all("addtag"))),
+        remove_tags=tuple(map(check_tag, arguments.all("deltag"))),
+        ignore_metadata=arguments.yes_no("metadataignore"),
+        new_id=arguments.has("uuid"),
+    )
+    if wanted == pv_change.PvChange():
+        raise UsageError("Please give one or more of -x, -uuid, --addtag, --deltag or --metadataignore")
+    if not arguments.words and not arguments.has("all") and not arguments.has("select"):
+        raise UsageError("Please give a physical volume path or use --select for selection.")
+    if arguments.words and arguments.has("all"):
+        raise UsageError("Option --all and PhysicalVolumePath are exclusive.")
+    terminal = Terminal(arguments)
+    failures = _Failures(terminal)
+    with open_command(arguments, terminal) as session:
+        done, left = _each(
+            session, arguments, failures, lambda path: pv_change.change(session, path, wanted, terminal.confirm)
+        )
+    plural = {1: ""}
+    terminal.say(
+        f"{done} physical volume{plural.get(done, 's')} changed / "
+        f"{left} physical volume{plural.get(left, 's')} not changed"
+    )
+    return failures.status
+
+
+def _pvresize(arguments: Arguments) -> int:
+    if not arguments.words:
+        raise UsageError("Please supply physical volume(s)")
+    size_bytes = _size(arguments, "setphysicalvolumesize")
+    terminal = Terminal(arguments)
+    failures = _Failures(terminal)
+
+    def change(path: str) -> bool:
+        pv_resize.resize(session, path, size_bytes, failures.ask)
+        return True
+
+    with open_command(arguments, terminal) as session:
+        done, left = _each(session, arguments, failures, change)
+    terminal.say(f"{done} physical volume(s) resized or updated / {left} physical volume(s) not resized")
+    return failures.status
 
 
 PVCREATE = Command(
     name="pvcreate",
     summary="Make devices or image files ready for use in volume groups.",
-    usage=("PATH ...",),
+    usage=("[OPTIONS] PATH ...", "--uuid UUID --restorefile FILE|--norestorefile PATH"),
+    options=(
+        Option(long="metadatasize", takes="Size[m|UNIT]", help="Size of each metadata area; it may become larger."),
+        Option(
+            long="pvmetadatacopies",
+            takes="0|1|2",
+            help="How many metadata areas: none, one at the start (the default), another at the end.",
+        ),
+        Option(long="metadatacopies", takes="0|1|2", help="The same as --pvmetadatacopies."),
+        Option(long="metadataignore", takes="y|n", help="Have the metadata areas, but do not use them yet."),
+        Option(long="dataalignment", takes="Size[k|UNIT]", help="Extents start at a multiple of this; 1m."),
+        Option(long="dataalignmentoffset", takes="Size[k|UNIT]", help="So much further on than that."),
+        Option(
+            long="bootloaderareasize", takes="Size[m|UNIT]", help="Keep room for a boot loader before the extents."
+        ),
+        Option(long="labelsector", takes="0-3", help="The sector of the label; 1."),
+        Option(long="setphysicalvolumesize", takes="Size[m|UNIT]", help="Pretend that the device is of this size."),
+        Option(long="uuid", short="u", takes="UUID", help="The id of the new physical volume."),
+        Option(long="restorefile", takes="FILE", help="A backup in which the PV of that id is: it is made the same."),
+        Option(long="norestorefile", help="An id without such a backup."),
+        Option(long="zero", short="Z", takes="y|n", help="Clear the first 2 KiB of the device; y."),
+        Option(long="metadatatype", short="M", takes="lvm2", help="There is only one."),
+    ),
     run=_pvcreate,
     notes="""
-A device that is a physical volume already, belongs to a volume group, or holds a file system is refused; -f makes it
-anew, -ff even when a volume group uses it.
+A device that holds a file system or the like is asked about; -y or -f answers. One that belongs to a volume group is
+refused but for -ff, which asks (-y answers): what the group has there is lost. What stands against one device does
+not stop the others.
 """,
+)
+
+PVREMOVE = Command(
+    name="pvremove",
+    summary="Take the label from devices, so that they are no physical volumes any more.",
+    usage=("PATH ...",),
+    run=_pvremove,
+    notes="""
+A physical volume that belongs to a volume group is refused: see vgreduce. -ff asks, and -y answers: what the group
+has there is lost. With -f a device without a label is no failure.
+""",
+)
+
+PVCHANGE = Command(
+    name="pvchange",
+    summary="Change properties of physical volumes.",
+    usage=("OPTIONS PATH|@TAG ...", "OPTIONS -S SELECTION", "OPTIONS -a"),
+    options=(
+        Option(long="allocatable", short="x", takes="y|n", help="Whether new extents may be taken from it."),
+        Option(long="addtag", takes="TAG", help="Add a tag; may be given several times."),
+        Option(long="deltag", takes="TAG", help="Take a tag away; may be given several times."),
+        Option(long="metadataignore", takes="y|n", help="Whether its metadata areas are not in use."),
+        Option(long="uuid", short="u", help="Give it a new random id."),
+        Option(long="all", short="a", help="Change all physical volumes."),
+        Option(long="select", short="S", takes="SELECTION", help="Change those that match."),
+    ),
+    run=_pvchange,
+)
+
+PVRESIZE = Command(
+    name="pvresize",
+    summary="Have physical volumes take up the size that their devices have now.",
+    usage=("[--setphysicalvolumesize SIZE] PATH|@TAG ...",),
+    options=(
+        Option(
+            long="setphysicalvolumesize",
+            takes="Size[m|UNIT]",
+            help="This size instead of the device's, to shrink one before its device; asks, -y answers.",
+        ),
+    ),
+    run=_pvresize,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptlv.cli.options import Option
 from cryptlv.errors import UsageError
-from cryptlv.names import printable
+from cryptlv.names import check_tag
 from cryptlv.ops.lv_plan import LvSize
 from cryptlv.units import SECTOR_SIZE, parse_size
 
@@ -24,8 +24,6 @@ _PERCENT_OF = {
     "F": "FREE", "FR": "FREE", "FREE": "FREE",
 }  # fmt: skip
 """Whatever lvm2 takes for each (tools/lvmcmdline.c)."""
-_TAG_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-/=!:&#")
-_MAX_TAG = 1024
 _NO_READ_AHEAD = -1
 _MAX_MINOR = 2**20 - 1
 
@@ -84,11 +82,7 @@ def policy_of(arguments: Arguments) -> str:
 
 def tags_of(arguments: Arguments, option: str) -> tuple[str, ...]:
     """The tags of an option, each once, with or without the @ in front; raises UsageError."""
-    tags = tuple(dict.fromkeys(word.removeprefix("@") for word in arguments.all(option)))
-    for tag in tags:
-        if not tag or len(tag) > _MAX_TAG or not _TAG_CHARACTERS.issuperset(tag) or tag.startswith("-"):
-            raise UsageError(f"--{option} {printable(tag[:64])!r} is no tag: use A-Z a-z 0-9 _ + . - / = ! : & #")
-    return tags
+    return tuple(dict.fromkeys(check_tag(word) for word in arguments.all(option)))
 
 
 def read_ahead_of(arguments: Arguments) -> int | None:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, str] = {
     "pvcreate": "cryptlv.cli.pv",
+    "pvremove": "cryptlv.cli.pv",
+    "pvchange": "cryptlv.cli.pv",
+    "pvresize": "cryptlv.cli.pv",
     "pvs": "cryptlv.cli.reports",
     "pvdisplay": "cryptlv.cli.display",
     "pvscan": "cryptlv.cli.scans",

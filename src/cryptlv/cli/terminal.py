@@ -47,9 +47,10 @@ class Terminal:
         sys.stdout.flush()
         print(f"  {printable(message)}", file=sys.stderr)
 
-    def confirm(self, question: str) -> None:
-        """Ask; -y and -f answer. Raises RefusedError unless the answer is yes, or when nobody can be asked."""
-        if self._yes or self._force:
+    def confirm(self, question: str, *, forced: bool = True) -> None:
+        """Ask; -y answers, and -f where `forced`. Raises RefusedError unless the answer is yes, or when nobody can be
+        asked."""
+        if self._yes or (forced and self._force):
             return
         if not sys.stdin.isatty():
             raise RefusedError(f"{question} Not done: nobody can be asked here; -y answers yes")

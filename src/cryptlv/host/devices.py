@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -9,7 +10,7 @@ import struct
 import threading
 from contextlib import suppress
 
-from cryptlv.errors import DeviceError, NotFoundError
+from cryptlv.errors import DeviceError, InUseError, NotFoundError
 from cryptlv.names import printable
 from cryptlv.units import SECTOR_SIZE
 
@@ -201,6 +202,16 @@ def _punch_hole(descriptor: int, offset_bytes: int, length_bytes: int) -> None:
     if libc.fallocate(descriptor, mode, ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def refuse_busy(path: str) -> None:
+    """Raise InUseError when a block device is mounted, or a part of something else that is in use."""
+    try:
+        if stat.S_ISBLK(os.stat(path).st_mode):
+            os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise InUseError(f"Can't open {printable(path)} exclusively. Mounted filesystem?") from None
 
 
 class MemoryDevice:

@@ -242,7 +242,7 @@ def read_pvs(devices: Iterable[Device], warn: Callable[[str], None], parsed: Par
 def assemble(pvs: Iterable[FoundPv], parsed: Parsed, warnings: Iterable[str] = ()) -> World:
     """What physical volumes make together; `warnings` are those that their reading gave, `parsed` its texts."""
     said = list(warnings)
-    kept = _without_duplicates(pvs, said)
+    kept = _settled(_without_duplicates(pvs, said))
     return World(pvs=tuple(kept), groups=_group(kept, parsed, said), warnings=tuple(said))
 
 
@@ -254,6 +254,25 @@ def _without_duplicates(pvs: Iterable[FoundPv], warnings: list[str]) -> list[Fou
         if other is not pv:
             warnings.append(f"{pv.path}: ignored, {other.path} has the same PV id {pv.label.pv_id}")
     return list(kept.values())
+
+
+def _settled(pvs: list[FoundPv]) -> list[FoundPv]:
+    """The PVs, each whose id was being changed when the machine stopped under the id that its volume group knows.
+
+    The other id is then its label's `former_id`; the next change puts the label right.
+    """
+    vgs: list[VolumeGroup] = []
+    for place, pv in enumerate(pvs):
+        old, new = pv.label.former_id, pv.label.pv_id
+        if not old:
+            continue
+        vgs = vgs or [area.vg for found in pvs for area in found.areas if area.vg is not None]
+        naming = [(vg.seqno, name == new) for vg in vgs for name in (old, new) if any(p.id == name for p in vg.pvs)]
+        if naming and not max(naming)[1]:
+            label = pv.label.replace(pv_id=old, former_id=new)
+            areas = tuple(area.replace(pv_id=old) for area in pv.areas)
+            pvs[place] = pv.replace(label=label, areas=areas)
+    return pvs
 
 
 def _group(pvs: Sequence[FoundPv], parsed: Parsed, warnings: list[str]) -> tuple[Group, ...]:

@@ -1,7 +1,8 @@
 """What a device holds, by libblkid: file systems, LUKS headers, partition tables, RAID members.
 
 libblkid is part of util-linux and on every Linux system that has lvm2; where it is not, a few signatures are looked
-for by their magic bytes (those of the formats' own specifications).
+for by their magic bytes (those of the formats' own specifications). What counts and how it is wiped is as in lvm2's
+lib/device/dev-type.c:wipe_known_signatures.
 """
 
 from __future__ import annotations
@@ -9,39 +10,70 @@ from __future__ import annotations
 import ctypes
 import os
 
+from cryptlv.errors import RefusedError
 from cryptlv.names import printable
+from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from cryptlv.device import Device
 
-_BLKID_SUBLKS_LABEL_TYPE_USAGE = (1 << 1) | (1 << 5) | (1 << 7) | (1 << 10)
+_SUPERBLOCK_FLAGS = (1 << 1) | (1 << 3) | (1 << 5) | (1 << 7) | (1 << 8) | (1 << 9) | (1 << 10)
+"""Label, UUID, type, usage, version, magic, and those whose checksum is wrong."""
+_PARTITION_MAGIC = 1 << 3
+_OF_LVM = frozenset(("LVM1_member", "LVM2_member"))
+_MOST = 64
 _MAGICS = (
-    (0x438, b"\x53\xef", "an ext2, ext3 or ext4 file system"),
-    (0, b"LUKS\xba\xbe", "a LUKS volume"),
-    (0, b"XFSB", "an XFS file system"),
-    (0x10040, b"_BHRfS_M", "a Btrfs file system"),
-    (4086, b"SWAPSPACE2", "swap space"),
-    (510, b"\x55\xaa", "a partition table or boot sector"),
-    (0x200, b"EFI PART", "a GPT partition table"),
+    (0x438, b"\x53\xef", "ext2"),
+    (0, b"LUKS\xba\xbe", "crypto_LUKS"),
+    (0, b"XFSB", "xfs"),
+    (0x10040, b"_BHRfS_M", "btrfs"),
+    (4086, b"SWAPSPACE2", "swap"),
+    (0x200, b"EFI PART", "gpt"),
+    (510, b"\x55\xaa", "dos"),
 )
 
 
-def find_signature(device: Device) -> str:
-    """What the device holds, in words for a message; "" when nothing is known in it. Raises DeviceError."""
+class Signature(Record):
+    """Bytes that say what a device holds; `kind` is libblkid's word."""
+
+    kind: str
+    offset_bytes: int
+    size_bytes: int
+
+
+def find_signatures(device: Device) -> tuple[Signature, ...]:
+    """What the device holds, but for LVM's own label; empty when nothing is known in it. Raises DeviceError."""
     found = _probe(device.path)
-    return _look(device) if found is None else found
+    return tuple(_look(device)) if found is None else found
 
 
-def _look(device: Device) -> str:
-    for offset_bytes, magic, words in _MAGICS:
+def wipe_signatures(device: Device, say: Callable[[str], None]) -> None:
+    """Overwrite each signature with zeros until none is found: behind one there may be another, or its copy.
+
+    Raises DeviceError, and RefusedError when one is still there after it was wiped.
+    """
+    done: set[Signature] = set()
+    while found := find_signatures(device):
+        for signature in found:
+            if signature in done or len(done) == _MOST:
+                raise RefusedError(f"{device.path}: its {printable(signature.kind)} signature cannot be wiped")
+            done.add(signature)
+            say(f"Wiping {printable(signature.kind)} signature on {device.path}.")
+            device.write(signature.offset_bytes, bytes(signature.size_bytes))
+        device.flush()
+
+
+def _look(device: Device) -> Iterator[Signature]:
+    for offset_bytes, magic, kind in _MAGICS:
         if offset_bytes + len(magic) <= device.size_bytes and device.read(offset_bytes, len(magic)) == magic:
-            return words
-    return ""
+            yield Signature(kind=kind, offset_bytes=offset_bytes, size_bytes=len(magic))
 
 
-def _probe(path: str) -> str | None:
-    """libblkid's answer: "" for nothing, None when it cannot be asked."""
+def _probe(path: str) -> tuple[Signature, ...] | None:
+    """libblkid's answer, None when it cannot be asked."""
     try:
         library = ctypes.CDLL("libblkid.so.1")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -53,7 +85,7 @@ def _probe(path: str) -> str | None:
         os.close(descriptor)
 
 
-def _ask(library: ctypes.CDLL, descriptor: int) -> str | None:
+def _ask(library: ctypes.CDLL, descriptor: int) -> tuple[Signature, ...] | None:
     library.blkid_new_probe.restype = ctypes.c_void_p
     probe = ctypes.c_void_p(library.blkid_new_probe())
     if not probe:
@@ -61,22 +93,32 @@ def _ask(library: ctypes.CDLL, descriptor: int) -> str | None:
     try:
         if library.blkid_probe_set_device(probe, descriptor, ctypes.c_int64(0), ctypes.c_int64(0)):
             return None
-        library.blkid_probe_enable_superblocks(probe, 1)
-        library.blkid_probe_set_superblocks_flags(probe, _BLKID_SUBLKS_LABEL_TYPE_USAGE)
         library.blkid_probe_enable_partitions(probe, 1)
-        answer = library.blkid_do_safeprobe(probe)
-        if answer == 1:
-            return ""
-        if answer != 0:
-            return "several signatures" if answer == -2 else None
-        kind = _value(library, probe, b"TYPE") or _value(library, probe, b"PTTYPE")
-        return f"a signature of type {printable(kind)}" if kind else ""
+        library.blkid_probe_set_partitions_flags(probe, _PARTITION_MAGIC)
+        library.blkid_probe_enable_superblocks(probe, 1)
+        library.blkid_probe_set_superblocks_flags(probe, _SUPERBLOCK_FLAGS)
+        found: dict[Signature, None] = {}
+        while library.blkid_do_probe(probe) == 0 and len(found) < _MOST:
+            found.update(dict.fromkeys(_found(library, probe)))
+        return tuple(found)
     finally:
         library.blkid_free_probe(probe)
 
 
-def _value(library: ctypes.CDLL, probe: ctypes.c_void_p, name: bytes) -> str:
-    data = ctypes.c_char_p()
-    if library.blkid_probe_lookup_value(probe, name, ctypes.byref(data), None) or not data.value:
-        return ""
-    return data.value.decode("utf-8", "replace")
+def _found(library: ctypes.CDLL, probe: ctypes.c_void_p) -> Iterator[Signature]:
+    """The signature at which the probe stands."""
+    for kind_name, prefix in ((b"TYPE", b"SB"), (b"PTTYPE", b"PT")):
+        kind = _value(library, probe, kind_name).rstrip(b"\0").decode("utf-8", "replace")
+        if not kind:
+            continue
+        offset, magic = (_value(library, probe, prefix + name) for name in (b"MAGIC_OFFSET", b"MAGIC"))
+        if kind not in _OF_LVM and offset and magic:
+            yield Signature(kind=kind, offset_bytes=int(offset.rstrip(b"\0")), size_bytes=len(magic))
+        return
+
+
+def _value(library: ctypes.CDLL, probe: ctypes.c_void_p, name: bytes) -> bytes:
+    data, size = ctypes.c_void_p(), ctypes.c_size_t()
+    if library.blkid_probe_lookup_value(probe, name, ctypes.byref(data), ctypes.byref(size)) or not data.value:
+        return b""
+    return ctypes.string_at(data.value, size.value)

@@ -7,17 +7,18 @@ Mirrors lvm2's lib/label/label.c, lib/format_text/text_label.c and layout.h. All
     32 PV id, 32 characters  64 u64 device size in bytes        72  data areas, metadata areas: {u64 offset, u64 size}
                                                                     lists, each ended by 16 zero bytes
     then u32 extension version, u32 flags, bootloader areas (a list like the others)
+    472 "CLVMWAS ", 480 the PV id before: ours, there only while the id of a PV in a volume group is being changed
 """
 
 from __future__ import annotations
 
 import struct
 
-from cryptlv.errors import FormatError, RefusedError
+from cryptlv.errors import FormatError
 from cryptlv.names import is_plain_uuid, parse_uuid, printable, render_uuid
 from cryptlv.ondisk.crc import lvm_crc
 from cryptlv.record import Record
-from cryptlv.units import KIB, MIB, SECTOR_SIZE, round_up
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ DEFAULT_LABEL_SECTOR = 1
 PV_USED = 1
 """The flag that says a volume group uses the PV (PV_EXT_USED)."""
 EXTENSION_VERSION = 2
-MIN_PV_BYTES = 2 * MIB
-"""Smaller devices are refused (lvm2's devices/pv_min_size)."""
 
 _MAGIC = b"LABELONE"
 _TYPE = b"LVM2 001"
@@ -42,14 +41,15 @@ _AREA = struct.Struct("<QQ")
 _EXTENSION = struct.Struct("<II")
 _CRC_START = 20
 _MAX_AREAS = 16
-_PAGE = 4 * KIB
-_DEFAULT_ALIGNMENT = MIB
-_DEFAULT_METADATA_BYTES = 1020 * KIB
-_MIN_METADATA_BYTES = 8 * _PAGE
+_FORMER_MAGIC = b"CLVMWAS "
+_FORMER_START = SECTOR_SIZE - len(_FORMER_MAGIC) - 32
 
 
 class PvLabel(Record):
-    """What a label sector says. Areas are (offset, size) in bytes; a size of 0 means to the end of the device."""
+    """What a label sector says. Areas are (offset, size) in bytes; a size of 0 means to the end of the device.
+
+    `former_id` is the PV's id in its volume group's metadata until these name `pv_id`; "" when it has no other.
+    """
 
     pv_id: str
     device_size_bytes: int
@@ -59,6 +59,7 @@ class PvLabel(Record):
     extension_version: int = EXTENSION_VERSION
     flags: int = 0
     bootloader_areas: tuple[Area, ...] = ()
+    former_id: str = ""
 
     @property
     def is_used(self) -> bool:
@@ -105,7 +106,15 @@ def decode_label(sector: bytes, number: int) -> PvLabel:
         extension_version=version,
         flags=flags,
         bootloader_areas=bootloader,
+        former_id=_former_id(sector, reader.offset),
     )
+
+
+def _former_id(sector: bytes, end: int) -> str:
+    """The id before in the tail of a label sector whose lists end at `end`, "" when there is none."""
+    tail = sector[_FORMER_START:SECTOR_SIZE]
+    plain = tail.removeprefix(_FORMER_MAGIC).decode("ascii", "replace")
+    return render_uuid(plain) if end <= _FORMER_START and is_plain_uuid(plain) else ""
 
 
 class _AreaReader:
@@ -198,6 +207,11 @@ def find_label(head: bytes) -> tuple[PvLabel | None, tuple[str, ...]]:
     return found, tuple(remarks)
 
 
+def is_label_sector(sector: bytes | bytearray, number: int) -> bool:
+    """Whether a sector is a label of LVM's, sound or not, that says it is sector `number` (label.c:label_remove)."""
+    return sector.startswith(_MAGIC) and struct.unpack_from("<Q", sector, len(_MAGIC))[0] == number
+
+
 def encode_label(label: PvLabel) -> bytes:
     """The 512 bytes of a label sector; raises FormatError when the areas do not fit."""
     body = bytearray(_PV_HEAD.pack(parse_uuid(label.pv_id).encode("ascii"), label.device_size_bytes))
@@ -205,78 +219,16 @@ def encode_label(label: PvLabel) -> bytes:
         body += _encode_areas(areas)
     if label.extension_version:
         body += _EXTENSION.pack(label.extension_version, label.flags) + _encode_areas(label.bootloader_areas)
-    if _HEAD.size + len(body) > SECTOR_SIZE:
+    former = _FORMER_MAGIC + parse_uuid(label.former_id).encode("ascii") if label.former_id else b""
+    room = SECTOR_SIZE - _HEAD.size - len(body) - len(former)
+    if room < 0:
         raise FormatError("the areas do not fit into the label sector", field="areas")
-    tail = struct.pack("<I8s", _HEAD.size, _TYPE) + body
-    tail += bytes(SECTOR_SIZE - _CRC_START - len(tail))
+    tail = struct.pack("<I8s", _HEAD.size, _TYPE) + body + bytes(room) + former
     return struct.pack("<8sQI", _MAGIC, label.sector, lvm_crc(tail)) + tail
 
 
 def _encode_areas(areas: tuple[Area, ...]) -> bytes:
     return b"".join(_AREA.pack(*area) for area in areas) + bytes(_AREA.size)
-
-
-class PvLayout(Record):
-    """Where pvcreate puts things, in bytes."""
-
-    device_size_bytes: int
-    pe_start_bytes: int
-    mdas: tuple[Area, ...]
-    bootloader_areas: tuple[Area, ...]
-
-    def label(self, pv_id: str) -> PvLabel:
-        """The label of a new PV with this layout."""
-        return PvLabel(
-            pv_id=pv_id,
-            device_size_bytes=self.device_size_bytes,
-            data_areas=((self.pe_start_bytes, 0),),
-            mdas=self.mdas,
-            bootloader_areas=self.bootloader_areas,
-        )
-
-
-def plan_layout(
-    device_size_bytes: int,
-    *,
-    path: str = "device",
-    metadata_size_bytes: int = 0,
-    metadata_copies: int = 1,
-    data_alignment_bytes: int = 0,
-    data_alignment_offset_bytes: int = 0,
-    bootloader_area_bytes: int = 0,
-) -> PvLayout:
-    """lvm2's layout of a new PV (lib/format_text/format-text.c:_text_pv_setup, _text_pv_add_metadata_area).
-
-    The first metadata area starts at 4 KiB and ends at a multiple of the data alignment (1 MiB); a second one ends
-    the device. 0 stands for the default. Raises RefusedError when the device is too small.
-    """
-    size = round_down(device_size_bytes, SECTOR_SIZE)
-    if size < MIN_PV_BYTES:
-        raise RefusedError(f"{path} is too small for a physical volume: {size} bytes, needed {MIN_PV_BYTES}")
-    alignment = data_alignment_bytes or _DEFAULT_ALIGNMENT
-    wanted = max(metadata_size_bytes or _DEFAULT_METADATA_BYTES, _MIN_METADATA_BYTES)
-    mdas: list[Area] = []
-    end = _PAGE
-    if metadata_copies >= 1:
-        end = round_up(_PAGE + wanted, alignment) + data_alignment_offset_bytes
-        mdas.append((_PAGE, end - _PAGE))
-    bootloader: tuple[Area, ...] = ()
-    pe_start = max(end, alignment + data_alignment_offset_bytes)
-    if bootloader_area_bytes:
-        bootloader = ((pe_start, round_up(pe_start + bootloader_area_bytes, alignment) - pe_start),)
-        pe_start += bootloader[0][1]
-    if metadata_copies >= 2:
-        start = round_down(size - wanted, alignment)
-        mdas.append((start, size - start))
-    limit = mdas[1][0] if len(mdas) > 1 else size
-    if pe_start >= limit:
-        raise RefusedError(f"{path} is too small: no room for extents behind {pe_start} bytes of headers")
-    return PvLayout(device_size_bytes=size, pe_start_bytes=pe_start, mdas=tuple(mdas), bootloader_areas=bootloader)
-
-
-def round_down(value: int, multiple: int) -> int:
-    """The largest multiple of `multiple` that is not above `value`."""
-    return value - value % multiple
 
 
 def describe_label(label: PvLabel) -> Iterator[str]:

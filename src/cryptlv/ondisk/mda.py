@@ -54,6 +54,15 @@ class MdaHeader(Record):
         """Whether the area is marked as not in use; what slot 0 points at is then stale."""
         return self.committed is not None and bool(self.committed.flags & IGNORED)
 
+    def ignored(self) -> MdaHeader:
+        """The header of the same area when it is not in use; slot 0 still points where it did, as in lvm2."""
+        slot = self.committed or RawLocation(offset_bytes=0, size_bytes=0, crc=0)
+        return self.with_slots(slot.replace(flags=slot.flags | IGNORED), None)
+
+    def emptied(self) -> MdaHeader:
+        """The header of the same area when it is in use and has no text."""
+        return self.with_slots(None, None)
+
     def with_slots(self, committed: RawLocation | None, precommitted: RawLocation | None) -> MdaHeader:
         """The header with both slots replaced."""
         return self.replace(committed=committed, precommitted=precommitted)

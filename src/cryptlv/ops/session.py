@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from cryptlv.errors import CheckError, CryptlvError, RefusedError
 from cryptlv.host.scan import Parsed, assemble, read_pvs
 from cryptlv.names import check_vg_name, printable
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,8 +188,8 @@ class Session:
         wanted = {entry.path: entry.pv_id for entry in entries if entry.pv_id and entry.path not in also}
         if not wanted:
             return pvs
-        allowed = {entry.pv_id for entry in entries}
-        kept = [pv for pv in pvs if pv.path not in wanted or pv.label.pv_id.replace("-", "") in allowed]
+        allowed = {entry.pv_id for entry in entries if entry.pv_id}
+        kept = [pv for pv in pvs if pv.path not in wanted or not allowed.isdisjoint(_ids(pv))]
         warnings += [
             f"{pv.path}: ignored, this is another device than {listed.path} has under that name (lvmdevices --update)"
             for pv in pvs
@@ -254,7 +255,18 @@ class Session:
                 f"cannot change volume group {printable(name)!r} while physical volumes are missing; "
                 f"see: cryptlv vgreduce --removemissing {printable(name)}"
             )
+        self._mend_labels(world, group)
         return group
+
+    def _mend_labels(self, world: World, group: Group) -> None:
+        """Write the labels of PVs anew whose ids were being changed when the machine stopped."""
+        for pv in world.pvs:
+            if pv.label.former_id and group.pv_paths.get(pv.label.pv_id) == pv.path and not self.test:
+                from cryptlv.ondisk.label import encode_label
+
+                device = self.device(pv.path, writable=True)
+                device.write(pv.label.sector * SECTOR_SIZE, encode_label(pv.label.replace(former_id="")))
+                device.flush()
 
     def hidden_reason(self, vg: VolumeGroup, *, foreign: bool = False, shared: bool = False) -> str:
         """Why a volume group is not this host's to look at, "" when it is (lib/metadata/metadata.c:vg_read).
@@ -291,6 +303,11 @@ class Session:
             raise RefusedError(f"volume group {printable(group.vg.name)!r} is exported; import it first")
         if group.hazards:
             raise CheckError(group.hazards)
+
+
+def _ids(pv: FoundPv) -> tuple[str, ...]:
+    """The ids that a PV may be known by, without hyphens: two while it is being given another one."""
+    return tuple(pv_id.replace("-", "") for pv_id in (pv.label.pv_id, pv.label.former_id) if pv_id)
 
 
 def _open_file_device(path: str, writable: bool) -> Device:  # noqa: FBT001 - the shape of OpenDevice

@@ -87,6 +87,8 @@ def _label_faults(group: Group, pv: PhysicalVolume, seen: FoundPv) -> Iterator[s
     label = seen.label
     if not label.is_used or label.extension_version < EXTENSION_VERSION:
         yield f"{seen.path}: its label does not say that a volume group uses it"
+    if label.former_id:
+        yield f"{seen.path}: the change of its id was interrupted; the next change of the volume group ends that"
     start_sectors = label.data_range_sectors[0]
     if start_sectors != pv.pe_start_sectors:
         yield f"{seen.path}: data begin at sector {start_sectors} by its label, {pv.pe_start_sectors} by the metadata"

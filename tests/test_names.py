@@ -10,6 +10,7 @@ from cryptlv.errors import UsageError
 from cryptlv.names import (
     UUID_ALPHABET,
     check_lv_name,
+    check_tag,
     check_vg_name,
     dm_name,
     is_keystore_name,
@@ -85,3 +86,14 @@ def test_names_that_are_no_part_of_a_path_are_told(name: str) -> None:
 
 def test_control_characters_are_escaped_but_for_those_to_keep() -> None:
     assert printable("a\n\t\x1b\udcff\u202e", keep="\n\t") == "a\n\t\\x1b\\udcff\\u202e"
+
+
+@pytest.mark.parametrize("tag", ["a", "@a", "-x", "a/b=c:d!e&f#g.h+i_j", "x" * 1024])
+def test_tags_that_lvm2_takes(tag: str) -> None:
+    assert check_tag(tag) == tag.removeprefix("@")
+
+
+@pytest.mark.parametrize("tag", ["", "@", "a b", "%", "ä", "@@a", "x" * 1025])
+def test_tags_that_lvm2_does_not_take(tag: str) -> None:
+    with pytest.raises(UsageError, match="tag"):
+        check_tag(tag)

@@ -12,6 +12,8 @@ _RESERVED_PARTS = (
     "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin",
 )  # fmt: skip
 _MAX_DM_NAME = 127
+_TAG_CHARACTERS = _NAME_CHARACTERS | frozenset("/=!:&#")
+_MAX_TAG = 1024
 _DOTS = frozenset((".", ".."))
 
 UUID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -64,6 +66,14 @@ def check_lv_name(vg_name: str, name: str) -> str:
         if part in name:
             raise UsageError(f"names including {part!r} are reserved; choose another than {name!r}")
     return name
+
+
+def check_tag(text: str) -> str:
+    """A tag without the `@` that may stand before it; raises UsageError (lib/misc/lvm-string.c:validate_tag)."""
+    tag = text.removeprefix("@")
+    if not tag or len(tag) > _MAX_TAG or not _TAG_CHARACTERS.issuperset(tag):
+        raise UsageError(f"tag {printable(text[:64])!r} is not allowed: use A-Z a-z 0-9 . _ + - / = ! : & #")
+    return tag
 
 
 def is_keystore_name(name: str) -> bool:

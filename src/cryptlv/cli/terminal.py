@@ -77,6 +77,7 @@ def open_command(arguments: Arguments, terminal: Terminal) -> Session:
         devices=devices,
         test=arguments.has("test"),
         force=arguments.count("force"),
+        autobackup=arguments.yes_no("autobackup"),
         command_line=arguments.line,
         warn=terminal.warn,
         inform=terminal.say,

@@ -28,7 +28,8 @@ _MAGIC = b" LVM2 x[5A%r0N*>"
 _VERSION = 1
 _HEAD = struct.Struct("<I16sIQQ")
 _LOCATION = struct.Struct("<QQII")
-_IGNORED = 1
+IGNORED = 1
+"""The flag that says an area is not in use (RAW_LOCN_IGNORED)."""
 MAX_AREA_BYTES = 2**40
 
 
@@ -52,7 +53,7 @@ class MdaHeader(Record):
     @property
     def is_ignored(self) -> bool:
         """Whether the area is marked as not in use; what slot 0 points at is then stale."""
-        return self.committed is not None and bool(self.committed.flags & _IGNORED)
+        return self.committed is not None and bool(self.committed.flags & IGNORED)
 
     def with_slots(self, committed: RawLocation | None, precommitted: RawLocation | None) -> MdaHeader:
         """The header with both slots replaced."""
@@ -114,9 +115,9 @@ def mendable_header(data: bytes, start_bytes: int, size_bytes: int) -> MdaHeader
 def _decode_location(data: bytes, slot: int, start_bytes: int, area_bytes: int) -> RawLocation | None:
     place = _HEAD.size + slot * _LOCATION.size
     offset, size, crc, flags = _LOCATION.unpack_from(data, place)
-    if not offset and not flags & _IGNORED:
+    if not offset and not flags & IGNORED:
         return None
-    if not flags & _IGNORED and not (
+    if not flags & IGNORED and not (
         MDA_HEADER_BYTES <= offset < area_bytes and 0 < size <= area_bytes - MDA_HEADER_BYTES
     ):
         if slot:
@@ -202,5 +203,5 @@ def describe_header(header: MdaHeader, number: int) -> Iterator[str]:
         yield f"{name}.raw_locn[{slot}].offset {location.offset_bytes}"
         yield f"{name}.raw_locn[{slot}].size {location.size_bytes}"
         yield f"{name}.raw_locn[{slot}].checksum 0x{location.crc:x}"
-        ignored = " # RAW_LOCN_IGNORED" if location.flags & _IGNORED else ""
+        ignored = " # RAW_LOCN_IGNORED" if location.flags & IGNORED else ""
         yield f"{name}.raw_locn[{slot}].flags 0x{location.flags:x}{ignored}"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import ExistsError, InUseError, RefusedError
+from cryptlv.errors import ExistsError, FormatError, InUseError, RefusedError
 from cryptlv.names import parse_uuid
-from cryptlv.ondisk.label import EXTENSION_VERSION, PV_USED, PvLabel, encode_label, find_label, plan_layout
-from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, encode_mda_header
+from cryptlv.ondisk.label import (
+    EXTENSION_VERSION,
+    PV_USED,
+    PvLabel,
+    encode_label,
+    find_label,
+    find_labels,
+    plan_layout,
+)
+from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, decode_mda_header, encode_mda_header
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
@@ -19,13 +27,14 @@ _CLEARED_MDA_BYTES = 8 * 512
 
 
 class PvOptions(Record):
-    """pvcreate's options, in bytes; 0 stands for lvm2's default."""
+    """pvcreate's options, in bytes; 0 stands for lvm2's default. `zero` clears what is around the label."""
 
     metadata_size_bytes: int = 0
     metadata_copies: int = 1
     data_alignment_bytes: int = 0
     data_alignment_offset_bytes: int = 0
     bootloader_area_bytes: int = 0
+    zero: bool = True
 
 
 def create(session: Session, paths: tuple[str, ...], options: PvOptions | None = None) -> tuple[str, ...]:
@@ -42,7 +51,7 @@ def create(session: Session, paths: tuple[str, ...], options: PvOptions | None =
         if session.test:
             return places
         for path, label in zip(places, labels, strict=True):
-            write_new(session.device(path, writable=True), label)
+            write_new(session.device(path, writable=True), label, zero=wanted.zero)
         remember(session, labels, places)
     return places
 
@@ -111,35 +120,55 @@ def refuse_content(session: Session, device: Device) -> None:
         raise RefusedError(f"{device.path} holds {kind}; nothing changed (-f overwrites it)")
 
 
-def write_new(device: Device, label: PvLabel) -> None:
+def write_new(device: Device, label: PvLabel, *, zero: bool = True) -> None:
     """Write empty metadata areas, flush, then the label, flush: a label never points at what is not there.
 
-    The other label sectors are cleared, so that no older label is found.
+    The other label sectors are cleared, so that no older label is found; without `zero` only those with a label are.
     """
     for start_bytes, size_bytes in label.mdas:
         header = encode_mda_header(MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes))
         device.write(start_bytes, header + bytes(_CLEARED_MDA_BYTES - MDA_HEADER_BYTES))
     device.flush()
     sectors = bytearray(_LABEL_SECTORS_BYTES)
+    if not zero:
+        sectors[:] = device.read(0, _LABEL_SECTORS_BYTES)
+        for old in find_labels(bytes(sectors))[0]:
+            sectors[old.sector * 512 : (old.sector + 1) * 512] = bytes(512)
     sectors[label.sector * 512 : (label.sector + 1) * 512] = encode_label(label)
     device.write(0, sectors)
     device.flush()
 
 
 def mark_used(device: Device, found: FoundPv | PvLabel, *, used: bool) -> None:
-    """Set or clear the flag in a label that says a volume group uses the PV (PV_EXT_USED)."""
+    """Set or clear the flag in a label that says a volume group uses the PV (PV_EXT_USED).
+
+    Of a PV that has two labels the one in force goes into the first one's sector, and the other is cleared.
+    """
     label = found if isinstance(found, PvLabel) else found.label
+    spare = None if isinstance(found, PvLabel) else found.spare
     flags = label.flags | PV_USED if used else label.flags & ~PV_USED
-    device.write(label.sector * 512, encode_label(label.replace(flags=flags)))
+    sectors = sorted((label.sector, spare.sector if spare is not None else label.sector))
+    marked = label.replace(flags=flags, extension_version=EXTENSION_VERSION, sector=sectors[0])
+    device.write(marked.sector * 512, encode_label(marked))
     device.flush()
+    if spare is not None:
+        device.write(sectors[1] * 512, bytes(512))
+        device.flush()
 
 
 def release(device: Device, label: PvLabel) -> None:
     """Make the PV one that no volume group uses: empty its metadata areas, flush, then clear the flag in its label.
 
-    A crash between the two leaves a label that says "used", which nothing takes without being forced to.
+    An area that is ignored stays so, as with lvm2. A crash between the two leaves a label that says "used", which
+    nothing takes without being forced to.
     """
     for start_bytes, size_bytes in label.mdas:
-        device.write(start_bytes, encode_mda_header(MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes)))
+        header = MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes)
+        try:
+            old = decode_mda_header(device.read(start_bytes, MDA_HEADER_BYTES), start_bytes, size_bytes)
+        except FormatError:
+            old = header
+        ignored = old.committed if old.is_ignored else None
+        device.write(start_bytes, encode_mda_header(header.with_slots(ignored, None)))
     device.flush()
-    mark_used(device, label.replace(extension_version=EXTENSION_VERSION), used=False)
+    mark_used(device, label, used=False)

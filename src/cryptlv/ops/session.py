@@ -35,7 +35,8 @@ class Session:
 
     `devices` are the paths of --devices, empty for those of the devices file. `test` stops each operation before its
     first write. `force` counts the -f options. `settings` are stock's, None for its defaults. `open_device(path,
-    writable)` opens a device: FileDevice, or in tests a device that keeps a record.
+    writable)` opens a device: FileDevice, or in tests a device that keeps a record. `autobackup` says whether backups
+    and archives are written, None for what the settings say.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Session:
         inform: Warn = _ignore,
         open_device: OpenDevice | None = None,
         settings: HostSettings | None = None,
+        autobackup: bool | None = None,
     ) -> None:
         self.directories = directories
         self.env = env
@@ -59,6 +61,7 @@ class Session:
         self._warn = warn
         self.inform = inform
         self._settings = settings
+        self._autobackup = autobackup
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
         self._parsed = Parsed()
@@ -108,6 +111,16 @@ class Session:
             self._settings = HostSettings(system_id=self.env.system_id)
         return self._settings
 
+    @property
+    def keeps_backups(self) -> bool:
+        """Whether a change leaves a backup of what is in force then."""
+        return self.settings.backup if self._autobackup is None else self._autobackup
+
+    @property
+    def keeps_archives(self) -> bool:
+        """Whether a change leaves an archive file of what was in force before."""
+        return self.settings.archive if self._autobackup is None else self._autobackup
+
     def device_paths(self) -> tuple[str, ...]:
         """The devices that this command looks at."""
         return self.named_devices or self.devices_file().paths()
@@ -125,6 +138,11 @@ class Session:
         for warning in found.warnings:
             warn(warning)
         return found
+
+    def world_on(self, paths: Iterable[str]) -> World:
+        """What is on these devices, as if there were no others. Says nothing about it, but for what fails."""
+        pvs = read_pvs(self._present(paths, self.warn), _ignore, self._parsed)
+        return assemble(pvs, self._parsed)
 
     def consistent_world(self, vg_names: tuple[str, ...] = ()) -> World:
         """All that is there, each volume group (or each of those named) as it was under its lock.
@@ -233,6 +251,14 @@ class Session:
         shared, and, unless the operation is fine with that, with missing physical volumes, exported or read-only.
         """
         group = self.world().group(name)
+        self.check_changeable(group, missing_ok=missing_ok, exported_ok=exported_ok, read_only_ok=read_only_ok)
+        return group
+
+    def check_changeable(
+        self, group: Group, *, missing_ok: bool = False, exported_ok: bool = False, read_only_ok: bool = False
+    ) -> None:
+        """Raise what `writable_group` raises for a volume group that must not be changed."""
+        name = group.vg.name
         self.check_usable(group, exported_ok=exported_ok)
         if not group.vg.is_writable and not read_only_ok:
             raise RefusedError(f"volume group {printable(name)!r} is read-only")
@@ -241,7 +267,6 @@ class Session:
                 f"cannot change volume group {printable(name)!r} while physical volumes are missing; "
                 f"see: cryptlv vgreduce --removemissing {printable(name)}"
             )
-        return group
 
     def hidden_reason(self, vg: VolumeGroup, *, foreign: bool = False, shared: bool = False) -> str:
         """Why a volume group is not this host's to look at, "" when it is (lib/metadata/metadata.c:vg_read).
@@ -286,6 +311,7 @@ def open_session(
     devices: tuple[str, ...] = (),
     test: bool = False,
     force: int = 0,
+    autobackup: bool | None = None,
     command_line: str = "",
     warn: Warn = _ignore,
     inform: Warn = _ignore,
@@ -307,6 +333,7 @@ def open_session(
         warn=warn,
         inform=inform,
         settings=settings,
+        autobackup=autobackup,
     )
     for warning in settings.warnings:
         session.warn(warning)

@@ -21,13 +21,15 @@ from cryptlv.segments.places import (
     parse_identified_areas,
     parse_number,
     parse_word,
+    renamed_areas,
     render_areas,
+    rescaled_areas,
     shift_area,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptlv.model.mapping import Target
     from cryptlv.model.nodes import Item, Section
@@ -69,6 +71,14 @@ class CryptSegment(Segment):
     def part(self, skip_le: int, length_le: int) -> CryptSegment:
         areas = tuple(shift_area(area, skip_le) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    def with_pv_ids(self, pv_ids: Mapping[str, str]) -> CryptSegment:
+        return self.replace(areas=renamed_areas(self.areas, pv_ids))
+
+    def rescaled(self, scale: Callable[[int], int]) -> CryptSegment:
+        return self.replace(
+            start_le=scale(self.start_le), length_le=scale(self.length_le), areas=rescaled_areas(self.areas, scale)
+        )
 
     def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
         (area,) = self.areas

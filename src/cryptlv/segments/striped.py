@@ -6,11 +6,11 @@ from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
-from cryptlv.segments.places import parse_areas, render_areas, shift_area
+from cryptlv.segments.places import parse_areas, renamed_areas, render_areas, rescaled_areas, shift_area
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptlv.model.mapping import Target
     from cryptlv.model.nodes import Item, Section
@@ -58,6 +58,14 @@ class StripedSegment(Segment):
             raise RefusedError(f"a segment of {count} stripes is cut at multiples of {count} extents only")
         areas = tuple(shift_area(area, skip_le // count) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    def with_pv_ids(self, pv_ids: Mapping[str, str]) -> StripedSegment:
+        return self.replace(areas=renamed_areas(self.areas, pv_ids))
+
+    def rescaled(self, scale: Callable[[int], int]) -> StripedSegment:
+        return self.replace(
+            start_le=scale(self.start_le), length_le=scale(self.length_le), areas=rescaled_areas(self.areas, scale)
+        )
 
     def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
         start = self.start_le * lookup.extent_size_sectors

@@ -10,7 +10,7 @@ help: ## Show this help
 	@echo "make test    run every test (and lint and types)"
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   time the reports against stock lvm2 (as root)"
+	@echo "make bench   time reports and changes against stock lvm2 (as root)"
 	@echo "make fuzz    feed damaged metadata to the parsers, FUZZ_SECONDS=60 for each target"
 	@echo "make setup   only make the virtual environment and see that the system packages are there"
 	@echo "make clean   remove the virtual environment and caches"
@@ -27,8 +27,10 @@ lint: setup ## Style and types
 	$(BIN)/ruff format --check src tests demo bench tools fuzz
 	$(BIN)/mypy
 
-bench: setup ## How long reports take, against stock lvm2 (root)
-	@$(BIN)/python bench/reports.py
+bench: setup ## How long reports and changes take, against stock lvm2 (root)
+	@$(BIN)/python -m bench.reports
+	@$(BIN)/python -m bench.changes
+	@$(BIN)/python -m bench.moves
 
 fuzz: setup ## Damaged metadata, guided by coverage; what breaks something is left in .fuzz
 	@mkdir -p .fuzz

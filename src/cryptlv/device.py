@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         def discard(self, offset_bytes: int, length_bytes: int) -> None:
             """Say that a range is not needed; its content is undefined after it. May do nothing."""
 
+        def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
+            """Say that a range was written and is not read soon. May begin to put it on storage; promises nothing."""
+
         def flush(self) -> None:
             """Return when all earlier writes are on stable storage."""
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 EXIT_USAGE = 3
 EXIT_FAILED = 5
+EXIT_INTERRUPTED = 130
 
 
 class CryptlvError(Exception):

@@ -6,10 +6,13 @@ from __future__ import annotations
 from cryptlv.errors import UsageError
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
+KEYSTORE_PREFIX = "cryptostore"
+DATA_SUFFIX = "_cryptdata"
+"""Behind a volume's name: the hidden volume below it that has its ciphertext."""
 _RESERVED_PREFIXES = ("pvmove", "snapshot")
 _RESERVED_PARTS = (
     "_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta",
-    "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin",
+    "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin", DATA_SUFFIX,
 )  # fmt: skip
 _MAX_DM_NAME = 127
 _TAG_CHARACTERS = _NAME_CHARACTERS | frozenset("/=!:&#")
@@ -20,7 +23,6 @@ UUID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """The characters of new UUIDs; `!` and `#` are valid too (lib/uuid/uuid.c)."""
 _UUID_CHARACTERS = frozenset(UUID_ALPHABET + "!#")
 _UUID_GROUPS = (6, 4, 4, 4, 4, 4, 6)
-KEYSTORE_PREFIX = "cryptostore"
 
 
 def _check_characters(kind: str, name: str) -> None:
@@ -49,13 +51,14 @@ def check_vg_name(name: str) -> str:
     return name
 
 
-def check_lv_name(vg_name: str, name: str) -> str:
+def check_lv_name(vg_name: str, name: str, suffix: str = "") -> str:
     """The name when a user may give it to a logical volume of `vg_name`; raises UsageError else.
 
-    `cryptostoreN` belongs to keystores, the other reserved words to lvm2's hidden volumes.
+    `suffix` will stand behind it in the name of a hidden part. `cryptostoreN` belongs to keystores, the other
+    reserved words to hidden volumes.
     """
     _check_characters("logical volume", name)
-    if len(vg_name) + len(name) + 3 >= _MAX_DM_NAME + 1:
+    if len(vg_name) + len(name) + len(suffix) + 3 >= _MAX_DM_NAME + 1:
         raise UsageError(f"logical volume name {name!r} is too long for volume group {vg_name!r}")
     if is_keystore_name(name):
         raise UsageError(f"name {name!r} is reserved for the keystores of encrypted volumes; choose another")

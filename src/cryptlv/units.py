@@ -7,6 +7,8 @@ from cryptlv.errors import UsageError
 SECTOR_SIZE = 512
 """Bytes in a sector, the unit of all sizes in LVM2 metadata and device-mapper tables."""
 
+MAX_STRIPES = 128
+"""On how many devices dm-stripe is used by lvm2 (lib/metadata/metadata-exported.h)."""
 KIB = 1024
 MIB = 1024 * KIB
 

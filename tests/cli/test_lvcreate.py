@@ -4,23 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cryptlv.cli.lvcreate import parse_extents
-from cryptlv.errors import UsageError
-from cryptlv.ops.lv import ExtentsSpec
 from support.machine import FAST, Machine
-
-
-@pytest.mark.parametrize(
-    ("text", "spec"), [("25", (25, "")), ("100%FREE", (100, "FREE")), ("50%VG", (50, "VG")), ("7%free", (7, "FREE"))]
-)
-def test_extents_are_a_number_or_a_percentage(text: str, spec: tuple[int, str]) -> None:
-    assert parse_extents(text) == ExtentsSpec(number=spec[0], percent_of=spec[1])
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "+1", "50%", "50%PV", "%FREE", "101%VG", "1.5", "99999999999"])
-def test_other_extents_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="extents"):
-        parse_extents(text)
 
 
 def test_a_size_is_rounded_up_to_extents_with_a_word(vg0: Machine) -> None:

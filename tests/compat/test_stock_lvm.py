@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import NoSpaceError
-from cryptlv.model.allocate import allocate
+from cryptlv.model.allocate import Candidate, Wish, allocate
 from cryptlv.ondisk.vgtext import parse_vg
 from support.machine import FAST, Machine, need
 
@@ -162,11 +162,11 @@ def test_extents_are_chosen_as_stock_chooses_them(stock: StockLvm, tmp_path: Pat
             continue
         length_le = rng.randint(1, 30)
         place = rng.randrange(len(nodes)) if rng.random() < 0.2 else None
-        only = None if place is None else frozenset([vg.pvs[place].id])
+        only = None if place is None else (Candidate(pv_id=vg.pvs[place].id),)
         try:
             ours = [
-                (run.area.pv_id, run.area.start_pe, run.length_pe)
-                for run in allocate(vg, length_le, what="", only=only)
+                (run.areas[0].pv_id, run.areas[0].start_pe, run.length_pe)
+                for run in allocate(vg, Wish(length_le=length_le, what="", candidates=only))
             ]
         except NoSpaceError:
             ours = []

@@ -13,6 +13,7 @@ from cryptlv.model.vg_edit import ALL_COPIES, VgChange
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import vg_change, vg_clone, vg_members, vg_remove, vg_restore
 from cryptlv.ops.backup import vgcfgbackup
+from cryptlv.ops.candidates import PvArgument
 from cryptlv.ops.vgck import find_faults, update_metadata
 from support.crash import Event, RecordingDevice, crash_states
 from support.disks import MIB, REQUEST, Disks, Known, make_disks
@@ -183,7 +184,7 @@ def test_vgreduce_of_what_is_missing_leaves_keys_as_long_as_their_volumes(
 ) -> None:
     disks = make_disks(tmp_path, areas)
     with disks.session() as session:
-        lvs.create(session, "vg0", REQUEST.replace(name="gone", pv_paths=("/d1",)), Known())
+        lvs.create(session, "vg0", REQUEST.replace(name="gone", pvs=(PvArgument(path="/d1"),)), Known())
     del disks.devices["/d1"]
 
     def run(session: Session) -> None:

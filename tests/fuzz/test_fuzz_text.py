@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cryptlv.environment import Environment
 from cryptlv.errors import CryptlvError
-from cryptlv.model.allocate import allocate, free_count
+from cryptlv.model.allocate import Wish, allocate, free_count
 from cryptlv.model.check import check, check_lv
 from cryptlv.model.edit import canonical, next_keystore_name, remove_lv
 from cryptlv.model.mapping import map_volume
@@ -61,7 +61,7 @@ def exercise(text: bytes) -> None:
                 assert str(error)
     for wanted in (1, 5, 1000):
         try:
-            allocate(vg, wanted, what="x")
+            allocate(vg, Wish(length_le=wanted, what="x"))
         except CryptlvError as error:
             assert "free" in str(error)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cryptlv.errors import NoSpaceError
-from cryptlv.model.allocate import allocate, free_count, free_runs, used_extents
+from cryptlv.model.allocate import Candidate, Wish, allocate, free_count, free_runs, used_extents
 from cryptlv.model.vg import PhysicalVolume, VolumeGroup
 from cryptlv.ondisk.vgtext import parse_vg
 
@@ -53,9 +53,9 @@ def test_volumes_made_one_after_the_other_lie_where_stock_put_them(case: str) ->
     vg = stock_vg(case)
     made = vg.replace(lvs=())
     for lv in vg.lvs:
-        runs = allocate(made, lv.length_le, what=lv.name)
+        runs = allocate(made, Wish(length_le=lv.length_le, what=lv.name))
         stock = [place for segment in lv.segments for place in segment.footprint()]
-        assert [(run.area.pv_id, run.area.start_pe, run.length_pe) for run in runs] == stock
+        assert [(run.areas[0].pv_id, run.areas[0].start_pe, run.length_pe) for run in runs] == stock
         made = made.replace(lvs=(*made.lvs, lv))
 
 
@@ -63,40 +63,43 @@ def test_large_volume_is_spread_over_the_pvs_as_stock_spread_it() -> None:
     # lvcreate -l40 on four PVs of 15 extents; pv2 was made not allocatable only afterwards
     vg = stock_vg("multi_pv")
     allocatable = tuple(pv.replace(status=("ALLOCATABLE",)) for pv in vg.pvs)
-    runs = allocate(vg.replace(pvs=allocatable, lvs=()), 40, what="big")
+    runs = allocate(vg.replace(pvs=allocatable, lvs=()), Wish(length_le=40, what="big"))
     stock = [place for segment in vg.lv("big").segments for place in segment.footprint()]
-    assert [(run.area.pv_id, run.area.start_pe, run.length_pe) for run in runs] == stock
+    assert [(run.areas[0].pv_id, run.areas[0].start_pe, run.length_pe) for run in runs] == stock
 
 
 def test_pv_that_is_not_allocatable_or_missing_is_not_used(pv: BuildPv) -> None:
     closed = pv(0, 50).replace(status=())
     gone = pv(1, 50).replace(flags=("MISSING",))
     vg = group([closed, gone, pv(2, 5)])
-    assert [run.area.pv_id for run in allocate(vg, 5, what="x")] == [pv(2, 5).id]
+    assert [run.areas[0].pv_id for run in allocate(vg, Wish(length_le=5, what="x"))] == [pv(2, 5).id]
     with pytest.raises(NoSpaceError, match="5 extents free, 6 required"):
-        allocate(vg, 6, what="x")
+        allocate(vg, Wish(length_le=6, what="x"))
 
 
 def test_only_the_given_pvs_are_used(pv: BuildPv) -> None:
     vg = group([pv(0, 10), pv(1, 10)])
-    assert [run.area.pv_id for run in allocate(vg, 10, what="x", only=frozenset((pv(1, 1).id,)))] == [pv(1, 1).id]
+    second = (Candidate(pv_id=pv(1, 1).id),)
+    assert [run.areas[0].pv_id for run in allocate(vg, Wish(length_le=10, what="x", candidates=second))] == [
+        pv(1, 1).id
+    ]
     with pytest.raises(NoSpaceError):
-        allocate(vg, 11, what="x", only=frozenset((pv(1, 1).id,)))
+        allocate(vg, Wish(length_le=11, what="x", candidates=second))
     with pytest.raises(NoSpaceError):
-        allocate(vg, 1, what="x", only=frozenset())
+        allocate(vg, Wish(length_le=1, what="x", candidates=()))
 
 
 def test_contiguous_is_one_run_or_an_error_that_says_so(pv: BuildPv) -> None:
     vg = group([pv(0, 10), pv(1, 12)])
-    (run,) = allocate(vg, 12, what="x", contiguous=True)
-    assert (run.area.pv_id, run.area.start_pe, run.length_pe) == (pv(1, 1).id, 0, 12)
+    (run,) = allocate(vg, Wish(length_le=12, what="x", is_whole=True))
+    assert (run.areas[0].pv_id, run.areas[0].start_pe, run.length_pe) == (pv(1, 1).id, 0, 12)
     with pytest.raises(NoSpaceError, match="22 extents free, 13 required in one piece"):
-        allocate(vg, 13, what="x", contiguous=True)
+        allocate(vg, Wish(length_le=13, what="x", is_whole=True))
 
 
 def test_error_names_group_and_purpose(pv: BuildPv) -> None:
     with pytest.raises(NoSpaceError, match=r"'vg'.*the keystore"):
-        allocate(group([pv(0, 1)]), 2, what="the keystore")
+        allocate(group([pv(0, 1)]), Wish(length_le=2, what="the keystore"))
 
 
 def test_holes_between_volumes_are_found(sound_vg: VolumeGroup) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import CheckError, CryptlvError, RefusedError
+from cryptlv.errors import CheckError, RefusedError
 from cryptlv.model.mapping import CryptTarget, LinearTarget, StripedTarget, Target, map_volume
 from cryptlv.ondisk.vgtext import parse_vg
 
@@ -162,10 +162,18 @@ def test_types_of_lvm2_that_are_not_managed_are_refused_by_name(case: str, name:
         map_volume(vg, vg.lv(name))
 
 
-def test_crypt_segment_on_a_hidden_volume_is_refused(golden_vg: GoldenVg) -> None:
+def test_crypt_segment_on_a_hidden_volume_is_a_mapping_over_another(golden_vg: GoldenVg) -> None:
     vg = golden_vg("lvm2-crypt/V10_sublv/raw_text")
-    with pytest.raises(CryptlvError):
-        map_volume(vg, vg.lv("tst"))
+    lv, below = vg.lv("tst"), vg.lv("tst_cdata")
+    mapping = map_volume(vg, lv)
+    (target,) = mapping.targets
+    assert isinstance(target, CryptTarget)
+    assert (target.pv_id, target.offset_sectors) == (below.id, 0)
+    (layer,) = mapping.layers
+    assert (layer.lv_id, layer.length_sectors) == (below.id, mapping.length_sectors)
+    (inner,) = layer.targets
+    assert isinstance(inner, LinearTarget)
+    assert mapping.pv_ids == inner.pv_ids, "the hidden volume is no PV"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import NotFoundError, RefusedError
+from cryptlv.errors import NotFoundError
 from cryptlv.model.vg import LogicalVolume, LvArea, PlaceLookup, PvArea, Segment, VolumeGroup
 
 if TYPE_CHECKING:
@@ -72,11 +72,12 @@ def test_write_locked_counts_as_writable() -> None:
 
 
 def test_place_is_looked_up_in_sectors() -> None:
-    lookup = PlaceLookup(extent_size_sectors=8192, pe_start_sectors={"a": 2048, "b": 72})
+    lookup = PlaceLookup(extent_size_sectors=8192, pe_start_sectors={"a": 2048, "b": 72}, lv_ids={"x": "id of x"})
     assert lookup.sector(PvArea(pv_id="a", start_pe=0)) == 2048
     assert lookup.sector(PvArea(pv_id="b", start_pe=3)) == 72 + 3 * 8192
-    with pytest.raises(RefusedError, match="stacked on the volume x"):
-        lookup.sector(LvArea(lv_name="x", start_le=0))
+    assert lookup.sector(LvArea(lv_name="x", start_le=2)) == 2 * 8192, "a hidden volume begins at its first sector"
+    assert lookup.place_id(PvArea(pv_id="a", start_pe=0)) == "a"
+    assert lookup.place_id(LvArea(lv_name="x", start_le=2)) == "id of x"
 
 
 def test_segment_of_no_type_can_do_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cryptlv.environment import Environment
 from cryptlv.model.vg import LogicalVolume, VolumeGroup
-from cryptlv.ondisk.vgrender import render_backup, render_disk
+from cryptlv.ondisk.vgrender import _write_ordinary, _write_whole_lv, _Writer, render_backup, render_disk
 from cryptlv.ondisk.vgtext import parse_document, parse_vg
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -163,3 +163,27 @@ def test_time_that_no_calendar_holds_is_written_without_a_comment() -> None:
     lv = LogicalVolume(name="lv", id="y", creation_time=2**62)
     text = render_backup(VolumeGroup(name="vg", id="x", seqno=1, lvs=(lv,)), environment(now=2**62), "x").decode()
     assert f"creation_time = {2**62}" in text
+
+
+@pytest.mark.parametrize("backup", [False, True])
+def test_ordinary_volumes_are_written_as_the_long_way_writes_them(backup: bool) -> None:
+    """Every text that stock made, with volumes that are alike but for a time, a tag, a length."""
+    assert len(TEXTS) > 10
+    for text in TEXTS:
+        vg = parse_vg(text.read_bytes())
+        first = next((lv for lv in vg.lvs if lv.segments[0].plain_place() is not None), None)
+        if first is not None:
+            other = first.segments[0].replace(length_le=7777)
+            kinds = (
+                first.replace(name="a", creation_time=None), first.replace(name="b", creation_time=3),
+                first.replace(name="c", tags=("t",)), first.replace(name="d", segments=(other,)),
+                first.replace(name="e", read_ahead=8, major=3, minor=1, lock_args="x", allocation_policy="cling"),
+                first.replace(name="f g"), first.replace(name="h", creation_host='a "host"', creation_time=2**60),
+            )  # fmt: skip
+            vg = vg.replace(lvs=(*vg.lvs, *kinds))
+        fast, slow = _Writer(vg, backup=backup), _Writer(vg, backup=backup)
+        for lv in vg.lvs:
+            if not _write_ordinary(fast, lv):
+                _write_whole_lv(fast, lv)
+            _write_whole_lv(slow, lv)
+        assert "\n".join(fast.lines) == "\n".join(slow.lines)

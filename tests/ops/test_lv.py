@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import CryptlvError, ExistsError, NoSpaceError, RefusedError, UsageError
+from cryptlv.errors import CryptlvError, ExistsError, NoSpaceError, NotFoundError, RefusedError, UsageError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import vg
+from cryptlv.ops.candidates import PvArgument
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.keystore import KeystoreSegment
 from support.crash import Event, RecordingDevice
@@ -101,15 +102,14 @@ def test_percentages_are_of_the_group_or_of_what_is_free(tmp_path: Path, spec: t
         vg.create(session, "vg0", ("/d0",), 64 * 1024)
         lvs.create(session, "vg0", LINEAR.replace(name="half", size_bytes=5 * MIB))
         number, of = spec
-        wanted = lvs.ExtentsSpec(number=number, percent_of=of)
-        made = lvs.create(session, "vg0", lvs.LvRequest(name="x", extents=wanted))
+        made = lvs.create(session, "vg0", lvs.LvRequest(name="x", extents=number, percent_of=of))
     assert made.length_le == extents
 
 
 def test_all_free_space_leaves_room_for_the_keystore(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1,))
     with disks.session() as session:
-        request = REQUEST.replace(size_bytes=None, extents=lvs.ExtentsSpec(number=100, percent_of="FREE"))
+        request = REQUEST.replace(size_bytes=None, extents=100, percent_of="FREE")
         lvs.create(session, "vg0", request, Known())
     group = group_of(disks)
     assert sum(length for lv in group.lvs for _, _, length in places(lv)) == group.extent_count
@@ -118,11 +118,11 @@ def test_all_free_space_leaves_room_for_the_keystore(tmp_path: Path) -> None:
 def test_named_devices_are_the_only_ones_used(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1, 1))
     with disks.session() as session:
-        lvs.create(session, "vg0", REQUEST.replace(pv_paths=("/d1",)), Known())
-        with pytest.raises(UsageError, match="/d9"):
-            lvs.create(session, "vg0", LINEAR.replace(pv_paths=("/d9",)))
+        lvs.create(session, "vg0", REQUEST.replace(pvs=(PvArgument(path="/d1"),)), Known())
+        with pytest.raises(NotFoundError, match="/d9"):
+            lvs.create(session, "vg0", LINEAR.replace(pvs=(PvArgument(path="/d9"),)))
         with pytest.raises(NoSpaceError):
-            lvs.create(session, "vg0", LINEAR.replace(size_bytes=20 * MIB, pv_paths=("/d1",)))
+            lvs.create(session, "vg0", LINEAR.replace(size_bytes=20 * MIB, pvs=(PvArgument(path="/d1"),)))
     group = group_of(disks)
     for name in ("new", "cryptostore2"):
         assert {pv_id for pv_id, _, _ in places(group.lv(name))} == {group.pvs[1].id}

@@ -11,6 +11,7 @@ from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.allocate import used_extents
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import pv, vg_change, vg_members
+from cryptlv.ops.candidates import PvArgument
 from cryptlv.ops.keystore import image_place, keystore_segment
 from cryptlv.ops.vgck import find_faults
 from support.disks import MIB, REQUEST, Disks, Known, make_disks
@@ -122,7 +123,7 @@ def missing_one(tmp_path: Path) -> tuple[Disks, MemoryDevice]:
     """vg0 with an encrypted volume `gone` and its keystore on the second PV, which is away."""
     disks = make_disks(tmp_path, (1, 1))
     with disks.session() as session:
-        lvs.create(session, "vg0", REQUEST.replace(name="gone", pv_paths=("/d1",)), Known())
+        lvs.create(session, "vg0", REQUEST.replace(name="gone", pvs=(PvArgument(path="/d1"),)), Known())
     away = disks.devices.pop("/d1")
     assert isinstance(away, MemoryDevice)
     return disks, away
@@ -162,8 +163,7 @@ def test_a_keystore_that_is_here_is_wiped_when_its_volume_was_on_a_missing_one(t
     used = sum(length for pv_id, places in used_extents(vg).items() for _, length in places if pv_id == vg.pvs[0].id)
     rest = vg.pvs[0].pe_count - used - vg.lv("cryptostore1").length_le
     with disks.session() as session:
-        extents = lvs.ExtentsSpec(number=rest)
-        lvs.create(session, "vg0", lvs.LvRequest(name="fill", extents=extents, pv_paths=("/d0",)))
+        lvs.create(session, "vg0", lvs.LvRequest(name="fill", extents=rest, pvs=(PvArgument(path="/d0"),)))
         lvs.create(session, "vg0", REQUEST.replace(name="gone"), Known())
     group = seen(disks)
     place = image_place(group.vg, keystore_segment(group.vg, "cryptostore2"))

@@ -47,7 +47,7 @@ def test_what_was_not_agreed_to_is_not_removed(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1, 1))
     with disks.session() as session:
         what = vg_remove.contents(session, "vg0")
-        lvs.create(session, "vg0", lvs.LvRequest(name="more", extents=lvs.ExtentsSpec(number=1)))
+        lvs.create(session, "vg0", lvs.LvRequest(name="more", extents=1))
         with pytest.raises(RefusedError, match="changed meanwhile"):
             vg_remove.remove(session, "vg0", agreed=what)
         with pytest.raises(NotFoundError):

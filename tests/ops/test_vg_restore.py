@@ -39,7 +39,7 @@ def test_an_earlier_value_is_in_force_with_a_higher_seqno(tmp_path: Path) -> Non
     disks = make_disks(tmp_path, (1, 1, 1))
     path = kept(disks, tmp_path)
     with disks.session() as session:
-        lvs.create(session, "vg0", lvs.LvRequest(name="later", extents=lvs.ExtentsSpec(number=3)))
+        lvs.create(session, "vg0", lvs.LvRequest(name="later", extents=3))
         vg_members.reduce(session, "vg0", ("/d2",))
         vg_change.change(session, "vg0", vg_change.VgChange(add_tags=("t",)))
     before = disks.group()
@@ -112,7 +112,7 @@ def test_keystores_whose_headers_are_there_come_back(tmp_path: Path) -> None:
 
         commit_change(session, before, plain)  # by a program that wipes nothing
         said: list[str] = []
-        session.inform = said.append
+        session._inform = said.append
         vg_restore.restore(session, "vg0", path)
     assert "Keystore cryptostore1 comes back." in said
     assert disks.opens("old")
@@ -190,7 +190,7 @@ def test_files_are_listed_with_what_they_were_written_for(tmp_path: Path) -> Non
         assert [file.vg.seqno for file in files] == [1, 2, 3]
         assert files[0].description == "Created *before* executing 'test'"
         assert os.path.basename(files[-1].path) == "vg0"
-        assert files[-1].written_at == session.env.now
+        assert abs(files[-1].written_at - session.env.now) < 60
         assert vg_restore.list_backups(session, "none") == ()
         with open(os.path.join(folder, "vg0_00099-1.vg"), "w") as file:
             file.write("{")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptlv.errors import NoSpaceError
-from cryptlv.model.allocate import allocate, free_count, free_runs, used_extents
+from cryptlv.model.allocate import Candidate, Wish, allocate, free_count, free_runs, used_extents
 from cryptlv.model.check import check
 from cryptlv.model.vg import LogicalVolume, PhysicalVolume, PvArea, VolumeGroup
 from cryptlv.segments.striped import StripedSegment
@@ -63,29 +63,31 @@ def test_runs_are_free_and_disjoint_and_together_what_was_wanted(
 ) -> None:
     vg, free = made
     usable = {pv: extents for pv, extents in free.items() if only is None or pv in only}
+    candidates = None if only is None else tuple(Candidate(pv_id=pv.id) for pv in vg.pvs if pv.id in only)
+    wish = Wish(length_le=wanted, what="x", is_whole=contiguous, candidates=candidates)
     if contiguous:
         possible = max(map(longest_run, usable.values()), default=0) >= wanted
     else:
         possible = sum(map(len, usable.values())) >= wanted
     if not possible:
         with pytest.raises(NoSpaceError):
-            allocate(vg, wanted, what="x", contiguous=contiguous, only=only)
+            allocate(vg, wish)
         return
-    runs = allocate(vg, wanted, what="x", contiguous=contiguous, only=only)
+    runs = allocate(vg, wish)
     assert sum(run.length_pe for run in runs) == wanted
     if contiguous:
         assert len(runs) == 1
     seen: set[tuple[str, int]] = set()
     for run in runs:
         assert run.length_pe > 0
-        extents = {(run.area.pv_id, run.area.start_pe + step) for step in range(run.length_pe)}
+        extents = {(run.areas[0].pv_id, run.areas[0].start_pe + step) for step in range(run.length_pe)}
         assert not extents & seen
-        assert {extent for _, extent in extents} <= usable[run.area.pv_id]
+        assert {extent for _, extent in extents} <= usable[run.areas[0].pv_id]
         seen |= extents
     # a volume made of the runs is sound, and takes just what it says
     start, segments = 0, []
     for run in runs:
-        segments.append(StripedSegment(start_le=start, length_le=run.length_pe, areas=(run.area,)))
+        segments.append(StripedSegment(start_le=start, length_le=run.length_pe, areas=run.areas))
         start += run.length_pe
     after = vg.replace(lvs=(*vg.lvs, LogicalVolume(name="new", id="y", segments=tuple(segments))))
     assert check(after) == ()
@@ -97,7 +99,7 @@ def test_runs_are_free_and_disjoint_and_together_what_was_wanted(
 def test_one_run_is_used_where_one_is_long_enough(made: tuple[VolumeGroup, dict[str, set[int]]], wanted: int) -> None:
     vg, free = made
     if max(map(longest_run, free.values()), default=0) >= wanted:
-        assert len(allocate(vg, wanted, what="x")) == 1
+        assert len(allocate(vg, Wish(length_le=wanted, what="x"))) == 1
 
 
 @settings(max_examples=200)
@@ -105,7 +107,7 @@ def test_one_run_is_used_where_one_is_long_enough(made: tuple[VolumeGroup, dict[
 def test_the_same_question_has_the_same_answer(made: tuple[VolumeGroup, dict[str, set[int]]], wanted: int) -> None:
     vg, free = made
     if sum(map(len, free.values())) >= wanted:
-        assert allocate(vg, wanted, what="x") == allocate(vg, wanted, what="y")
+        assert allocate(vg, Wish(length_le=wanted, what="x")) == allocate(vg, Wish(length_le=wanted, what="y"))
 
 
 @settings(max_examples=200)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.ops.report import report_everything
-from cryptlv.report.around import look_around
 from cryptlv.report.lv_display import lv_colons, lv_full, lv_scan
 from cryptlv.report.pv_display import pv_colons, pv_full, pv_in_group, pv_map, pv_remarks, pv_short
-from cryptlv.report.rows import Row
+from cryptlv.report.rows import pv_rows_as_found
 from cryptlv.report.seg_display import lv_segments
 from cryptlv.report.selection import choose_lvs, choose_pvs, choose_vgs, found_order, lvs_of
 from cryptlv.report.vg_display import vg_colons, vg_full, vg_scan, vg_short
@@ -37,11 +36,11 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def group_with_parts(group: SeenGroup) -> Iterator[str]:
     yield from vg_full(group, size)
-    for around, lv in lvs_of(look_around(group), hidden=False):
-        yield from lv_full(around, lv, size)
+    for _, lv in lvs_of(group, hidden=False):
+        yield from lv_full(group, lv, size)
     yield "--- Physical volumes ---"
-    for pv in group.vg.pvs:
-        yield from pv_in_group(Row(group=group, pv=pv, seen=group.pvs.get(pv.id)))
+    for row in pv_rows_as_found([group]):
+        yield from pv_in_group(row)
 
 
 def shown(groups: tuple[SeenGroup, ...], orphans: tuple[SeenPv, ...]) -> dict[str, Iterator[str]]:
@@ -57,11 +56,11 @@ def shown(groups: tuple[SeenGroup, ...], orphans: tuple[SeenPv, ...]) -> dict[st
         "vgdisplay -c": (line for group in vgs for line in vg_colons(group)),
         "vgdisplay -s": (line for group in vgs for line in vg_short(group, size)),
         "lvdisplay -a -m": (
-            line for around, lv in lvs for line in (*lv_full(around, lv, size), *lv_segments(around, lv, size))
+            line for group, lv in lvs for line in (*lv_full(group, lv, size), *lv_segments(group, lv, size))
         ),
-        "lvdisplay -a -c": (line for around, lv in lvs for line in lv_colons(around, lv)),
+        "lvdisplay -a -c": (line for group, lv in lvs for line in lv_colons(group, lv)),
         "vgscan": (vg_scan(group) for group in found_order(groups)),
-        "lvscan -a": (lv_scan(around, lv, size) for around, lv in lvs),
+        "lvscan -a": (lv_scan(group, lv, size) for group, lv in lvs),
     }
 
 

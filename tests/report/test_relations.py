@@ -13,6 +13,7 @@ from cryptlv.report.relations import (
     CACHE_DATA,
     CACHE_ORIGIN,
     MIRROR_LOG,
+    Snapshot,
     hidden_names,
     partial_names,
     relate,
@@ -44,7 +45,7 @@ def test_a_cached_volume_its_pool_and_its_origin() -> None:
         fast_cdata=("striped+X", ()),
         fast_cmeta=("striped+X", ()),
     )
-    found = relate(vg)
+    found = relate(vg, {})
     assert (found["lv"].pool, found["lv"].origin) == ("fast", "lv_corig")
     assert (found["lv_corig"].parent, found["lv_corig"].parts) == ("lv", frozenset([CACHE_ORIGIN]))
     assert (found["fast"].data, found["fast"].metadata) == ("fast_cdata", "fast_cmeta")
@@ -58,7 +59,7 @@ def test_a_mirror_its_images_and_its_log() -> None:
         m_mimage_1=("x", ()),
         m_mlog=("x", ()),
     )
-    found = relate(vg)
+    found = relate(vg, {})
     assert found["m"].mirror_log == "m_mlog"
     assert found["m_mlog"].parts == {MIRROR_LOG}
     assert {found[name].parent for name in ("m_mimage_0", "m_mimage_1")} == {"m"}
@@ -67,7 +68,8 @@ def test_a_mirror_its_images_and_its_log() -> None:
 @pytest.mark.parametrize("body", [(("raids", 7),), (("pool", 3), ("metadata", ("x",))), (("origin", ""),), ()])
 def test_odd_bodies_are_no_relation(body: tuple[Item, ...]) -> None:
     for kind in ("raid1", "thin-pool", "thin", "snapshot", "cache"):
-        relate(group(lv=(kind, body)))
+        vg = group(lv=(kind, body))
+        relate(vg, snapshots_of(vg))
 
 
 def test_a_snapshot_is_as_visible_as_its_origin() -> None:
@@ -81,9 +83,24 @@ def test_a_snapshot_is_as_visible_as_its_origin() -> None:
         snapshot2=("snapshot", (("origin", "hidden"), ("cow_store", "store2"))),
     )
     vg = vg.with_lv(vg.lv("hidden").replace(status=("READ",)))
-    assert hidden_names(vg, snapshots_of(vg)) == {"hidden", "store1"}
-    assert relate(vg)["home"].snapshots == ("store0", "store1")
-    assert relate(vg)["home"].takes_merge
+    snapshots = snapshots_of(vg)
+    assert snapshots["store0"] == Snapshot(origin="home", chunk_size_sectors=8)
+    assert hidden_names(vg, snapshots) == {"hidden", "store1"}
+    assert relate(vg, snapshots)["home"].snapshots == ("store0", "store1")
+    assert relate(vg, snapshots)["home"].takes_merge
+
+
+def test_users_of_pools_are_found() -> None:
+    vg = group(
+        pool=("thin-pool", ()),
+        fast=("cache-pool", ()),
+        t1=("thin", (("thin_pool", "pool"),)),
+        t2=("thin", (("thin_pool", "pool"), ("origin", "t1"))),
+        c=("cache", (("cache_pool", "fast"), ("origin", "c_corig"))),
+    )
+    found = relate(vg, {})
+    assert (found["pool"].pool_users, found["fast"].pool_users) == (("t1", "t2"), ("c",))
+    assert found["t1"].thin_snapshots == ("t2",)
 
 
 def test_what_needs_a_part_that_is_gone_is_partial() -> None:
@@ -96,8 +113,8 @@ def test_what_needs_a_part_that_is_gone_is_partial() -> None:
     last = vg.lv("t2999")
     lost = OpaqueSegment(start_le=0, length_le=4, type_word="x", body=(("stripes", (PvWord("gone"), 0)),))
     vg = vg.with_lv(last.replace(segments=(lost,)))
-    assert partial_names(vg, frozenset()) == frozenset()
-    assert partial_names(vg, frozenset(["gone"])) == set(names)
+    assert partial_names(vg, frozenset(), {}) == frozenset()
+    assert partial_names(vg, frozenset(["gone"]), {}) == set(names)
 
 
 def test_a_ring_of_origins_is_walked_once() -> None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptlv.report.rows import SeenPv, lv_rows, pv_name, pv_rows, seen_group, segment_rows, vg_rows
+from cryptlv.model.vg import LogicalVolume
+from cryptlv.report.rows import (
+    SeenPv,
+    is_snapshot_record,
+    lv_rows,
+    pv_name,
+    pv_rows,
+    seen_group,
+    segment_rows,
+    vg_rows,
+)
+from cryptlv.segments.opaque import OpaqueSegment
 
 if TYPE_CHECKING:
     from cryptlv.report.rows import SeenGroup
@@ -30,3 +41,23 @@ def test_each_segment_has_a_row_where_segments_are_asked_for(seen: SeenGroup) ->
     assert [(row.lv.name, row.segment.start_le) for row in rows if row.lv and row.segment] == [
         ("data", 0), ("secret", 0), ("secret", 2),
     ]  # fmt: skip
+
+
+def test_the_record_of_a_snapshot_is_never_shown(seen: SeenGroup) -> None:
+    body = (("chunk_size", 8), ("origin", "data"), ("cow_store", "secret"))
+    segment = OpaqueSegment(start_le=0, length_le=1, type_word="snapshot", body=body)
+    record = LogicalVolume(name="snapshot0", id="id-snapshot0", segments=(segment,))
+    group = seen_group(seen.vg.replace(lvs=(*seen.vg.lvs, record)), seen.pvs, seen.active_ids)
+    assert [row.lv.name for row in lv_rows([group], hidden=True) if row.lv] == ["cryptostore1", "data", "secret"]
+    assert [is_snapshot_record(lv) for lv in group.vg.lvs] == [False, False, False, True]
+
+
+def test_an_encrypted_volume_is_partial_without_its_keystore(seen: SeenGroup) -> None:
+    secret = seen.vg.lv("secret")
+    vg = seen.vg.with_lv(secret.replace(segments=secret.segments[1:]))
+    assert seen_group(vg, {"pv1": seen.pvs["pv1"]}, frozenset()).partial == {"secret", "cryptostore1"}
+    assert seen_group(vg, seen.pvs, frozenset()).partial == frozenset()
+
+
+def test_active_volumes_are_those_that_are_served(seen: SeenGroup) -> None:
+    assert [lv.name for lv in seen.vg.lvs if seen.is_active(lv)] == ["secret"]

@@ -8,7 +8,6 @@ import pytest
 
 from cryptlv.model.nodes import PvWord, Section
 from cryptlv.model.vg import LogicalVolume, LvArea
-from cryptlv.report.around import look_around
 from cryptlv.report.rows import seen_group
 from cryptlv.report.seg_display import lv_segments, mirror_count
 from cryptlv.segments.opaque import OpaqueSegment
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def segments(seen: SeenGroup, lv: LogicalVolume) -> list[str]:
-    return list(lv_segments(look_around(seen), lv, size))
+    return list(lv_segments(seen, lv, size))
 
 
 def test_an_encrypted_segment_shows_where_its_key_is_and_what_for(seen: SeenGroup) -> None:

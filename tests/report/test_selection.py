@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.report.around import look_around
 from cryptlv.report.rows import SeenPv, pv_name
 from cryptlv.report.selection import choose_lvs, choose_pvs, choose_vgs, found_order, lvs_of
 from cryptlv.segments.opaque import OpaqueSegment
@@ -27,7 +26,7 @@ def groups(seen: SeenGroup) -> tuple[SeenGroup, ...]:
 def names(groups: tuple[SeenGroup, ...], *words: tuple[str, str], tags: tuple[str, ...] = ()) -> list[str]:
     chosen, problems = choose_lvs(groups, words, tags, hidden=False)
     assert not problems
-    return [f"{around.vg.name}/{lv.name}" for around, lv in chosen]
+    return [f"{group.vg.name}/{lv.name}" for group, lv in chosen]
 
 
 def test_groups_come_in_stocks_order_and_physical_volumes_in_that_of_the_metadata(
@@ -74,6 +73,6 @@ def test_exported_groups_are_passed_over_unless_they_are_named(seen: SeenGroup) 
 def test_thin_pools_come_first(seen: SeenGroup) -> None:
     pool = OpaqueSegment(start_le=0, length_le=1, type_word="thin-pool+METADATA_FORMAT")
     lvs = [*seen.vg.lvs, *(seen.vg.lvs[1].replace(name=name, id=name, segments=(pool,)) for name in ("p1", "p2"))]
-    around = look_around(seen.replace(vg=seen.vg.replace(lvs=tuple(lvs))))
-    assert [lv.name for _, lv in lvs_of(around, hidden=False)] == ["p2", "p1", "secret", "data"]
-    assert [lv.name for _, lv in lvs_of(around, hidden=True)][-1] == "cryptostore1"
+    group = seen.replace(vg=seen.vg.replace(lvs=tuple(lvs)))
+    assert [lv.name for _, lv in lvs_of(group, hidden=False)] == ["p2", "p1", "secret", "data"]
+    assert [lv.name for _, lv in lvs_of(group, hidden=True)][-1] == "cryptostore1"

@@ -72,7 +72,7 @@ def test_each_sector_of_a_part_keeps_its_place_and_its_tweak(
     read_segment: Read, pvs: dict[str, str], skip: int, length: int, base: int, offset: int
 ) -> None:
     whole = crypt(read_segment, f"{TEXT}iv_base = {base}\narea_offset = {offset}\n")
-    lookup = PlaceLookup(extent_size_sectors=2048, pe_start_sectors={pvs["pv1"]: 384})
+    lookup = PlaceLookup(extent_size_sectors=2048, pe_start_sectors={pvs["pv1"]: 384}, lv_ids={})
     (before,) = whole.targets(lookup)
     (after,) = whole.part(skip, length).targets(lookup)
     assert isinstance(before, CryptTarget)

@@ -69,6 +69,6 @@ def test_attribute_of_a_wrong_kind_is_refused(read_segment: Read, text: str, fie
 def test_keystore_is_neither_mapped_nor_cut(read_segment: Read) -> None:
     segment = keystore(read_segment, 'handler = "plain"')
     with pytest.raises(RefusedError, match="crypt-keystore"):
-        list(segment.targets(PlaceLookup(extent_size_sectors=1, pe_start_sectors={})))
+        list(segment.targets(PlaceLookup(extent_size_sectors=1, pe_start_sectors={}, lv_ids={})))
     with pytest.raises(RefusedError, match="crypt-keystore"):
         segment.part(0, 1)

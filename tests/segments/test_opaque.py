@@ -58,6 +58,6 @@ def test_flags_of_a_type_are_kept_and_not_shown(read_segment: Read) -> None:
 def test_opaque_segment_is_neither_mapped_nor_cut(read_segment: Read) -> None:
     segment = read_segment(MIRROR)
     with pytest.raises(RefusedError, match="mirror"):
-        list(segment.targets(PlaceLookup(extent_size_sectors=1, pe_start_sectors={})))
+        list(segment.targets(PlaceLookup(extent_size_sectors=1, pe_start_sectors={}, lv_ids={})))
     with pytest.raises(RefusedError, match="mirror"):
         segment.part(0, 1)

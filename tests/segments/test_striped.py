@@ -51,7 +51,7 @@ def test_items_are_written_as_stock_writes_them(read_segment: Read, pvs: dict[st
 
 
 def test_targets_are_in_sectors(read_segment: Read, pvs: dict[str, str]) -> None:
-    lookup = PlaceLookup(extent_size_sectors=1024, pe_start_sectors={pvs["pv0"]: 2048, pvs["pv1"]: 10})
+    lookup = PlaceLookup(extent_size_sectors=1024, pe_start_sectors={pvs["pv0"]: 2048, pvs["pv1"]: 10}, lv_ids={})
     (linear,) = striped(read_segment, LINEAR).targets(lookup)
     assert linear == LinearTarget(
         start_sectors=2048, length_sectors=6144, pv_id=pvs["pv1"], offset_sectors=10 + 4 * 1024

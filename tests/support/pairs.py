@@ -125,7 +125,8 @@ class Pair:
 
     def _rows(self, lvm: StockLvm, words: Words, without: Sequence[str]) -> list[dict[str, Any]]:
         text = lvm.run(*words, "--units", "s", "--reportformat", "json", "-O", "vg_name").out
-        text = text.replace(str(lvm.folder), "")
+        lines = (line for line in text.splitlines() if "Ignoring supplied major" not in line)
+        text = "\n".join(lines).replace(str(lvm.folder), "")
         for uuid in set(_UUID.findall(text)) - self.known:
             text = text.replace(uuid, "new")
         (rows,) = (next(iter(part.values())) for part in json.loads(text[text.index("{") :])["report"])

@@ -77,17 +77,9 @@ def encode_request(request: ServeRequest) -> bytes:
     """A request as JSON, for the way to the server."""
     import json
 
-    mapping = request.mapping
-    names = {kind: name for name, kind in _TARGETS.items()}
-    targets = [
-        {"kind": names[type(target)], **{field: getattr(target, field) for field in type(target).__fields__}}
-        for target in mapping.targets
-    ]
-    fields = {field: getattr(mapping, field) for field in VolumeMapping.__fields__ if field != "targets"}
     return json.dumps(
         {
-            "mapping": fields,
-            "targets": targets,
+            "mapping": _mapping_fields(request.mapping),
             "device_paths": dict(request.device_paths),
             "ciphers": {name: list(cipher) for name, cipher in request.ciphers.items()},
             "backend": request.backend,
@@ -96,24 +88,40 @@ def encode_request(request: ServeRequest) -> bytes:
     ).encode("utf-8", "surrogateescape")
 
 
+def _mapping_fields(mapping: VolumeMapping) -> dict[str, Any]:
+    names = {kind: name for name, kind in _TARGETS.items()}
+    fields = {field: getattr(mapping, field) for field in VolumeMapping.__fields__}
+    fields["targets"] = [
+        {"kind": names[type(target)], **{field: getattr(target, field) for field in type(target).__fields__}}
+        for target in mapping.targets
+    ]
+    fields["layers"] = [_mapping_fields(layer) for layer in mapping.layers]
+    return fields
+
+
 def decode_request(data: bytes) -> ServeRequest:
     """The request again."""
     import json
 
     raw: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
-    targets = []
-    for fields in raw["targets"]:
-        kind = _TARGETS[fields.pop("kind")]
-        if "stripes" in fields:
-            fields["stripes"] = tuple((pv_id, offset) for pv_id, offset in fields["stripes"])
-        targets.append(kind(**fields))
     return ServeRequest(
-        mapping=VolumeMapping(targets=tuple(targets), **raw["mapping"]),
+        mapping=_mapping(raw["mapping"]),
         device_paths=raw["device_paths"],
         ciphers={name: (cipher[0], cipher[1]) for name, cipher in raw["ciphers"].items()},
         backend=raw["backend"],
         run_dir=raw["run_dir"],
     )
+
+
+def _mapping(fields: dict[str, Any]) -> VolumeMapping:
+    targets = []
+    for target in fields["targets"]:
+        kind = _TARGETS[target.pop("kind")]
+        if "stripes" in target:
+            target["stripes"] = tuple((pv_id, offset) for pv_id, offset in target["stripes"])
+        targets.append(kind(**target))
+    layers = tuple(_mapping(layer) for layer in fields["layers"])
+    return VolumeMapping(**{**fields, "targets": tuple(targets), "layers": layers})
 
 
 def _is_locked(path: str) -> bool:

@@ -54,7 +54,8 @@ class VolumeStream:
     """A volume as bytes. Every method may be called from several threads at once.
 
     `devices` has an open device for each PV id of the mapping, `ciphers` a sector cipher for each keystore; both
-    belong to the caller. `allow_discards` lets discards reach the devices, which shows which sectors are free.
+    belong to the caller. The hidden volumes of a stacked mapping are streams of their own, used like devices.
+    `allow_discards` lets discards reach the devices, which shows which sectors are free.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class VolumeStream:
         allow_discards: bool = False,
     ) -> None:
         self.mapping = mapping
-        self._devices = devices
+        self._devices: dict[str, Device | VolumeStream] = dict(devices)
+        for layer in mapping.layers:
+            self._devices[layer.lv_id] = VolumeStream(layer, devices, ciphers, allow_discards=allow_discards)
         self._ciphers = ciphers
         self._allow_discards = allow_discards
         self._locks = RangeLock()

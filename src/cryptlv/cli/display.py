@@ -10,10 +10,9 @@ from cryptlv.cli.reports import LVS, PVS, VGS
 from cryptlv.cli.terminal import Terminal, open_command, split_target
 from cryptlv.errors import EXIT_FAILED, UsageError
 from cryptlv.ops.report import report_everything
-from cryptlv.report.around import look_around
 from cryptlv.report.lv_display import lv_colons, lv_full
 from cryptlv.report.pv_display import pv_colons, pv_full, pv_in_group, pv_map, pv_remarks, pv_short
-from cryptlv.report.rows import Row
+from cryptlv.report.rows import pv_rows_as_found
 from cryptlv.report.seg_display import lv_segments
 from cryptlv.report.selection import choose_lvs, choose_pvs, choose_vgs, lvs_of
 from cryptlv.report.vg_display import vg_colons, vg_full, vg_short
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cryptlv.cli.options import Arguments
-    from cryptlv.report.rows import SeenGroup
+    from cryptlv.report.rows import Row, SeenGroup
     from cryptlv.report.selection import Volume
 
     Size: TypeAlias = Callable[[int], str]
@@ -115,11 +114,11 @@ def _vg_lines(arguments: Arguments, groups: Iterable[SeenGroup], size: Size) -> 
 
 
 def _details(group: SeenGroup, size: Size) -> Iterator[str]:
-    for around, lv in lvs_of(look_around(group), hidden=False):
-        yield from lv_full(around, lv, size)
+    for _, lv in lvs_of(group, hidden=False):
+        yield from lv_full(group, lv, size)
     yield "--- Physical volumes ---"
-    for pv in group.vg.pvs:
-        yield from pv_in_group(Row(group=group, pv=pv, seen=group.pvs.get(pv.id)))
+    for row in pv_rows_as_found([group]):
+        yield from pv_in_group(row)
 
 
 def _vgdisplay(arguments: Arguments) -> int:
@@ -136,13 +135,13 @@ def _vgdisplay(arguments: Arguments) -> int:
 
 
 def _lv_lines(arguments: Arguments, volumes: Iterable[Volume], size: Size) -> Iterator[str]:
-    for around, lv in volumes:
+    for group, lv in volumes:
         if arguments.has("colon"):
-            yield from lv_colons(around, lv)
+            yield from lv_colons(group, lv)
             continue
-        yield from lv_full(around, lv, size)
+        yield from lv_full(group, lv, size)
         if arguments.has("maps"):
-            yield from lv_segments(around, lv, size)
+            yield from lv_segments(group, lv, size)
 
 
 def _lvdisplay(arguments: Arguments) -> int:

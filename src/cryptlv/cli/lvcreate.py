@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from cryptlv.cli.activation import KEYFILE, key_file_of
 from cryptlv.cli.options import Command, Option
+from cryptlv.cli.sizes import (
+    ALLOCATION,
+    minor_of,
+    policy_of,
+    read_ahead_of,
+    size_of,
+    stripe_size_of,
+    tags_of,
+)
 from cryptlv.cli.terminal import Terminal, open_command, split_lv
 from cryptlv.errors import UsageError
-from cryptlv.ops import lv
+from cryptlv.ops.candidates import parse_pv_argument
+from cryptlv.ops.lv import create
+from cryptlv.ops.lv_plan import DEFAULT_HANDLER, LvRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
 
-_CRYPT_ONLY = ("handler", "cipher", "keysize", "hash", "keyfile", "iter-time", "pbkdf-force-iterations")
-
-
-def parse_extents(text: str) -> lv.ExtentsSpec:
-    """`-l`: `N`, `N%VG` or `N%FREE`; raises UsageError."""
-    number, percent, of = text.partition("%")
-    if not number.isascii() or not number.isdigit() or len(number) > 10:
-        raise UsageError(f"--extents {text!r} cannot be read; write for example 25, 50%VG or 100%FREE")
-    if percent and of.upper() not in ("VG", "FREE"):
-        raise UsageError(f"--extents {text!r}: a percentage is of VG or FREE")
-    if percent and int(number) > 100:
-        raise UsageError(f"--extents {text!r}: more than 100%")
-    return lv.ExtentsSpec(number=int(number), percent_of=of.upper())
+_STORE_ONLY = ("handler", "cipher", "keysize", "hash", "iter-time", "pbkdf-force-iterations")
+_CRYPT_ONLY = ("cryptostore", "keyfile", *_STORE_ONLY)
 
 
 def _names(arguments: Arguments) -> tuple[str, str, tuple[str, ...]]:
-    """The volume group, the new volume's name ("" for the next free one), and the devices."""
+    """The volume group, the new volume's name ("" for the next free one), and the words for physical volumes."""
     name = arguments.text("name")
     words = [word.removeprefix("/dev/") for word in arguments.words[:1]] + list(arguments.words[1:])
     if "/" in name:
@@ -41,44 +41,58 @@ def _names(arguments: Arguments) -> tuple[str, str, tuple[str, ...]]:
     return words[0], name, tuple(words[1:])
 
 
-def _request(arguments: Arguments, name: str, paths: tuple[str, ...]) -> lv.LvRequest:
-    import os.path
+def _segment_type(arguments: Arguments) -> str:
+    """The type that is meant; raises UsageError for options that do not go with it."""
+    striped = arguments.number("stripes", 1) > 1
+    segment_type = arguments.choice("type", ("linear", "striped", "crypt"), "striped" if striped else "linear")
+    for options, other in ((_CRYPT_ONLY, "--type crypt"), (_STORE_ONLY, "no --cryptostore")):
+        given = [option for option in options if arguments.has(option)]
+        fits = segment_type == "crypt" if options is _CRYPT_ONLY else not arguments.has("cryptostore")
+        if given and not fits:
+            raise UsageError(f"--{given[0]} needs {other}")
+    return segment_type
 
-    if arguments.has("size") == arguments.has("extents"):
-        raise UsageError("lvcreate needs one of -L SIZE and -l EXTENTS")
-    size_bytes = arguments.size_bytes("size")
-    if size_bytes == 0:
-        raise UsageError("--size must not be zero")
+
+def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvRequest:
+    size = size_of(arguments, signs="")
     if arguments.has("activate") and arguments.yes_no("activate"):
         raise UsageError("lvcreate does not activate; use lvchange -ay afterwards")
-    segment_type = arguments.choice("type", ("linear", "crypt"), "linear")
-    given = [option for option in _CRYPT_ONLY if arguments.has(option)]
-    if segment_type != "crypt" and given:
-        raise UsageError(f"--{given[0]} is for encrypted volumes: add --type crypt")
-    return lv.LvRequest(
+    return LvRequest(
         name=name,
-        size_bytes=size_bytes,
-        extents=parse_extents(arguments.text("extents")) if arguments.has("extents") else None,
-        segment_type=segment_type,
-        handler=arguments.text("handler", lv.DEFAULT_HANDLER),
+        size_bytes=size.size_bytes,
+        extents=size.extents,
+        percent_of=size.percent_of,
+        segment_type=_segment_type(arguments),
+        stripes=arguments.number("stripes", 1),
+        stripe_size_sectors=stripe_size_of(arguments),
+        policy=policy_of(arguments),
+        pvs=tuple(parse_pv_argument(word) for word in words),
+        tags=tags_of(arguments, "addtag"),
+        is_writable=arguments.choice("permission", ("rw", "r"), "rw") == "rw",
+        is_zeroed=arguments.yes_no("zero") is not False,
+        read_ahead=read_ahead_of(arguments),
+        minor=minor_of(arguments),
+        skips_activation=arguments.yes_no("setactivationskip") is True,
+        autoactivates=arguments.yes_no("setautoactivation") is not False,
+        crypto_store=arguments.text("cryptostore").strip("[]"),
+        handler=arguments.text("handler", DEFAULT_HANDLER),
         cipher=arguments.text("cipher"),
         key_size_bits=arguments.number("keysize"),
         key_hash=arguments.text("hash"),
         iter_time_ms=arguments.number("iter-time", 2000),
         force_iterations=arguments.number("pbkdf-force-iterations"),
-        pv_paths=tuple(os.path.abspath(path) for path in paths),
     )
 
 
 def _lvcreate(arguments: Arguments) -> int:
     from cryptlv.ops.credentials import credential_source
 
-    vg_name, name, paths = _names(arguments)
-    request = _request(arguments, name, paths)
+    vg_name, name, words = _names(arguments)
+    request = _request(arguments, name, words)
     key_file = key_file_of(arguments)
     terminal = Terminal(arguments)
     with open_command(arguments, terminal) as session, credential_source(key_file, session.warn) as credentials:
-        made = lv.create(session, vg_name, request, credentials)
+        made = create(session, vg_name, request, credentials)
     terminal.say(f'Logical volume "{made.name}" created.')
     return 0
 
@@ -87,14 +101,24 @@ LVCREATE = Command(
     name="lvcreate",
     summary="Make a logical volume, encrypted or not.",
     usage=(
-        "-L Size|-l Extents[%VG|%FREE] [-n LV] VG [PATH ...]",
-        "--type crypt [--handler plain|luks1] -L Size|-l Extents[%VG|%FREE] [-n LV] VG [PATH ...]",
+        "-L Size|-l Extents[%VG|%FREE|%PVS] [-i Stripes] [-n LV] VG [PATH[:PE[-PE]]|@TAG ...]",
+        "--type crypt [--handler NAME|--cryptostore NAME] -L Size|-l Extents[%VG|%FREE|%PVS] [-n LV] VG [PATH ...]",
     ),
     options=(
         Option(long="size", short="L", takes="Size[m|UNIT]", help="Size; rounded up to whole extents."),
-        Option(long="extents", short="l", takes="Number[%VG|%FREE]", help="Size in extents or as a percentage."),
+        Option(long="extents", short="l", takes="Number[%VG|%FREE|%PVS]", help="Size in extents or as a percentage."),
         Option(long="name", short="n", takes="LV", help="Name; the next free lvolN without it."),
-        Option(long="type", takes="linear|crypt", help="crypt encrypts; linear is the default."),
+        Option(long="type", takes="linear|striped|crypt", help="crypt encrypts; linear is the default."),
+        *ALLOCATION,
+        Option(long="addtag", takes="TAG", help="A tag for the volume; may be given several times."),
+        Option(long="permission", short="p", takes="rw|r", help="Read and write, or read only."),
+        Option(long="readahead", short="r", takes="auto|none|Sectors", help="Read ahead."),
+        Option(long="persistent", short="M", takes="y|n", help="Keep the device number; needs --minor."),
+        Option(long="major", takes="NUMBER", help="Accepted for lvm2's sake: the kernel chooses major numbers."),
+        Option(long="minor", takes="NUMBER", help="Minor device number, with -My."),
+        Option(long="setactivationskip", short="k", takes="y|n", help="Leave it out when volumes are activated."),
+        Option(long="setautoactivation", takes="y|n", help="Whether it is activated at boot."),
+        Option(long="cryptostore", takes="NAME", help="Share the key of this keystore instead of making one."),
         Option(long="handler", takes="NAME", help="How the key is obtained; luks1 is the default."),
         Option(long="cipher", takes="SPEC", help="dm-crypt's specification; aes-xts-plain64."),
         Option(long="keysize", takes="BITS", help="Size of the volume key; 512."),
@@ -103,14 +127,18 @@ LVCREATE = Command(
         Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
         Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations instead."),
         Option(long="activate", short="a", takes="n", help="Accepted for lvm2's sake: a new volume is not active."),
-        Option(long="zero", short="Z", takes="y|n", help="Accepted for lvm2's sake: the first 4 KiB are zeroed."),
-        Option(long="wipesignatures", short="W", takes="y|n", help="Accepted for lvm2's sake, likewise."),
+        Option(long="zero", short="Z", takes="y|n", help="Whether the first 4 KiB are zeroed; y."),
+        Option(long="wipesignatures", short="W", takes="y|n", help="Accepted for lvm2's sake: see --zero."),
     ),
     run=_lvcreate,
     notes="""
 Handler luks1 makes a random volume key and keeps it in a LUKS1 header, in the hidden volume cryptostoreN; the
 passphrase opens slot 0. Handler plain stores nothing: the user gives the volume key itself, raw in a key file or
 typed as hexadecimal digits.
+
+With --cryptostore the volume has the key of the others of that keystore, and sectors of its own in the numbering of
+the cipher, so that no two sectors are ever encrypted alike; their passphrase is asked for. With -i an encrypted
+volume lies over a hidden striped one, NAME_cryptdata.
 
 Without --keyfile the passphrase is asked for twice on a terminal, or is the first line of standard input.
 """,

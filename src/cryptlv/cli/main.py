@@ -9,14 +9,12 @@ import sys
 from cryptlv import __version__
 from cryptlv.cli.options import help_text, parse
 from cryptlv.cli.table import COMMANDS, find_command
-from cryptlv.errors import EXIT_FAILED, EXIT_USAGE, CheckError, CryptlvError, UsageError
+from cryptlv.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CheckError, CryptlvError, UsageError
 from cryptlv.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -66,7 +66,7 @@ def _lvscan(arguments: Arguments) -> int:
     terminal = Terminal(arguments)
     groups, _ = _everything(arguments, terminal)
     volumes, _ = choose_lvs(groups, (), (), hidden=arguments.has("all"))
-    return _unless_silent(terminal, [lv_scan(around, lv, format_long_size) for around, lv in volumes])
+    return _unless_silent(terminal, [lv_scan(group, lv, format_long_size) for group, lv in volumes])
 
 
 PVSCAN = Command(

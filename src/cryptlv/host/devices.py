@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import threading
+from contextlib import suppress
 
 from cryptlv.errors import DeviceError, NotFoundError
 from cryptlv.names import printable
@@ -106,7 +107,7 @@ class FileDevice:
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
         self._check_range("read", offset_bytes, len(buffer))
-        if self._is_direct:
+        if self._is_direct and not self._is_whole(offset_bytes, len(buffer)):
             buffer[:] = self.read(offset_bytes, len(buffer))
             return
         done = 0
@@ -114,6 +115,9 @@ class FileDevice:
             try:
                 count = os.preadv(self._descriptor, [buffer[done:]], offset_bytes + done)
             except OSError as error:
+                if self._is_direct and error.errno == _EINVAL:  # the memory is not where the device wants it
+                    buffer[done:] = self.read(offset_bytes + done, len(buffer) - done)
+                    return
                 self._fail(f"read {len(buffer)} bytes at {offset_bytes}", error)
             if count == 0:
                 raise DeviceError(f"{printable(self._path)}: ends at byte {offset_bytes + done}, it has been cut off")
@@ -124,7 +128,7 @@ class FileDevice:
         self._check_range("write", offset_bytes, len(view))
         if not self._writable:
             raise DeviceError(f"{printable(self._path)}: opened for reading only")
-        if self._is_direct:
+        if self._is_direct and not self._is_whole(offset_bytes, len(view)):
             self._write_direct(offset_bytes, view)
             return
         done = 0
@@ -132,6 +136,9 @@ class FileDevice:
             try:
                 done += os.pwrite(self._descriptor, view[done:], offset_bytes + done)
             except OSError as error:
+                if self._is_direct and error.errno == _EINVAL:  # as above
+                    self._write_direct(offset_bytes + done, view[done:])
+                    return
                 self._fail(f"write {len(view)} bytes at {offset_bytes}", error)
 
     def _write_direct(self, offset_bytes: int, view: memoryview) -> None:
@@ -141,6 +148,10 @@ class FileDevice:
             write_direct(self._descriptor, self._sector_size, offset_bytes, view)
         except OSError as error:
             self._fail(f"write {len(view)} bytes at {offset_bytes}", error)
+
+    def _is_whole(self, offset_bytes: int, length_bytes: int) -> bool:
+        """Whether these are whole sectors, which need not be put together in memory of our own."""
+        return offset_bytes % self._sector_size == 0 and length_bytes % self._sector_size == 0
 
     def _check_range(self, what: str, offset_bytes: int, length_bytes: int) -> None:
         if offset_bytes < 0 or offset_bytes + length_bytes > self._size:
@@ -161,6 +172,12 @@ class FileDevice:
         except OSError as error:
             if error.errno not in (_ENOTSUP, _EINVAL):  # a device that cannot discard keeps its data: allowed
                 self._fail(f"discard {length_bytes} bytes at {offset_bytes}", error)
+
+    def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
+        """By the page cache's hint, upon which Linux writes what is dirty (posix_fadvise(2))."""
+        if not self._is_direct:
+            with suppress(OSError):  # a hint
+                os.posix_fadvise(self._descriptor, offset_bytes, length_bytes, os.POSIX_FADV_DONTNEED)
 
     def flush(self) -> None:
         if not self._writable:
@@ -230,6 +247,9 @@ class MemoryDevice:
         self._check_range("discard", offset_bytes, length_bytes)
         with self._lock:
             self.content[offset_bytes : offset_bytes + length_bytes] = bytes(length_bytes)
+
+    def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
+        """Memory is written at once."""
 
     def flush(self) -> None:
         """Memory is as durable as it gets."""

@@ -142,6 +142,16 @@ def forbid_dumps() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def observe_dm_major(path: str = "/proc/devices") -> int:
+    """The major number of device-mapper's devices, which the kernel chooses; 0 where it has none."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            found = [line.split() for line in file]
+    except OSError:
+        return 0
+    return next((int(words[0]) for words in found if words[1:] == ["device-mapper"]), 0)
+
+
 def make_environment(command: str, system_id: str = "") -> Environment:
     """The Environment of this process, at this moment."""
     system = os.uname()

@@ -48,9 +48,23 @@ def check(vg: VolumeGroup) -> tuple[str, ...]:
 
 
 def check_lv(vg: VolumeGroup, lv: LogicalVolume) -> tuple[str, ...]:
-    """What is wrong with one volume and its place in the group, or with the group; empty when both are sound."""
-    found = (line for line in find_violations(vg) if not line.lv_names or lv.name in line.lv_names)
+    """What is wrong with one volume, with those that it is made of, or with the group; empty when all is sound."""
+    names = _with_parts(vg, lv)
+    found = (line for line in find_violations(vg) if not line.lv_names or not names.isdisjoint(line.lv_names))
     return tuple(line.message for line in islice(found, _MOST))
+
+
+def _with_parts(vg: VolumeGroup, lv: LogicalVolume) -> frozenset[str]:
+    """The names of a volume and of all below it."""
+    names, waiting = {lv.name}, [lv]
+    while waiting:
+        for segment in waiting.pop().segments:
+            for _, name in segment.parts():
+                below = vg.find_lv(name) if name not in names else None
+                if below is not None:
+                    names.add(name)
+                    waiting.append(below)
+    return frozenset(names)
 
 
 _ENCRYPTION = ("crypt", "crypt-keystore")

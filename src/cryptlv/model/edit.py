@@ -21,13 +21,20 @@ def canonical(vg: VolumeGroup) -> VolumeGroup:
     neither and takes them for read-only (lib/metadata/metadata.c:vg_flag_write_locked).
     """
     locked = bool(vg.system_id) or vg.lock_type not in ("", "none")
-    safe = [
-        _with_permission(lv, locked=locked).replace(segments=tuple(segment.made_safe() for segment in lv.segments))
-        for lv in vg.lvs
-    ]
+    safe = [_made_safe(_with_permission(lv, locked=locked)) for lv in vg.lvs]
     shown = {name for lv in vg.lvs for segment in lv.segments for name in segment.makes_visible()}
     ordered = tuple(sorted(safe, key=lambda lv: not lv.is_visible and lv.name not in shown))
     return _with_permission(vg, locked=locked).replace(system_id=vg.system_id or None, lvs=ordered)
+
+
+def _made_safe(lv: LogicalVolume) -> LogicalVolume:
+    """The volume with every segment safe; itself when they are, as nearly all of many are."""
+    segments = tuple(segment.made_safe() for segment in lv.segments)
+    return (
+        lv
+        if all(new is old for new, old in zip(segments, lv.segments, strict=True))
+        else lv.replace(segments=segments)
+    )
 
 
 def _with_permission(item: _Permitted, *, locked: bool) -> _Permitted:

@@ -29,7 +29,7 @@ class Target(Record):
 
     @property
     def pv_ids(self) -> frozenset[str]:
-        """The physical volumes that it lies on."""
+        """The physical volumes, or hidden volumes of a stacked mapping, that it lies on."""
         raise NotImplementedError
 
 
@@ -76,7 +76,10 @@ class CryptTarget(Target):
 
 
 class VolumeMapping(Record):
-    """All targets of a volume, without gaps, in order; together `length_sectors`."""
+    """All targets of a volume, without gaps, in order; together `length_sectors`.
+
+    `layers` are the mappings of the hidden volumes below, whose ids stand where else those of PVs do.
+    """
 
     vg_name: str
     vg_id: str
@@ -85,14 +88,17 @@ class VolumeMapping(Record):
     length_sectors: int
     targets: tuple[Target, ...]
     writable: bool = True
+    layers: tuple[VolumeMapping, ...] = ()
 
     @property
     def pv_ids(self) -> frozenset[str]:
-        """The physical volumes that the targets lie on."""
+        """The physical volumes that the targets lie on, in the end."""
         places: set[str] = set()
         for target in self.targets:
             places |= target.pv_ids
-        return frozenset(places)
+        for layer in self.layers:
+            places |= layer.pv_ids
+        return frozenset(places.difference(layer.lv_id for layer in self.layers))
 
     @property
     def keystores(self) -> tuple[str, ...]:
@@ -113,19 +119,27 @@ def map_volume(vg: VolumeGroup, lv: LogicalVolume) -> VolumeMapping:
     if violations:
         raise CheckError(violations)
     lookup = PlaceLookup(
-        extent_size_sectors=vg.extent_size_sectors, pe_start_sectors={pv.id: pv.pe_start_sectors for pv in vg.pvs}
+        extent_size_sectors=vg.extent_size_sectors,
+        pe_start_sectors={pv.id: pv.pe_start_sectors for pv in vg.pvs},
+        lv_ids={other.name: other.id for other in vg.lvs},
     )
-    targets = tuple(target for segment in lv.segments for target in segment.targets(lookup))
-    mapping = VolumeMapping(
+    mapping = _mapped(vg, lv, lookup)
+    for pv in vg.pvs:
+        if pv.is_missing and pv.id in mapping.pv_ids:
+            raise RefusedError(f"{name} cannot be activated: its physical volume {printable(pv.id)} is missing")
+    return mapping
+
+
+def _mapped(vg: VolumeGroup, lv: LogicalVolume, lookup: PlaceLookup) -> VolumeMapping:
+    """The mapping of a volume that breaks no rule, and so is no part of itself."""
+    below = dict.fromkeys(name for segment in lv.segments for _, name in segment.parts())
+    return VolumeMapping(
         vg_name=vg.name,
         vg_id=vg.id,
         lv_name=lv.name,
         lv_id=lv.id,
         length_sectors=lv.length_le * vg.extent_size_sectors,
-        targets=targets,
+        targets=tuple(target for segment in lv.segments for target in segment.targets(lookup)),
         writable=lv.is_writable and vg.is_writable,
+        layers=tuple(_mapped(vg, vg.lv(name), lookup) for name in below),
     )
-    for pv in vg.pvs:
-        if pv.is_missing and pv.id in mapping.pv_ids:
-            raise RefusedError(f"{name} cannot be activated: its physical volume {printable(pv.id)} is missing")
-    return mapping

@@ -71,6 +71,10 @@ class Segment(Record):
         """Whether it is of a type that is kept but not understood."""
         return False
 
+    def places(self) -> tuple[Area, ...]:
+        """The areas that it is made of, as far as the type is understood: one for each stripe."""
+        return ()
+
     def mentioned(self) -> Iterator[str]:
         """Words in which other volumes may be named; what is not understood gives all that it has."""
         return iter(())
@@ -113,6 +117,36 @@ class Segment(Record):
         """
         raise RefusedError(f"segments of type {self.shown_type} are not understood: use lvm2's vgchange")
 
+    @property
+    def le_per_pe(self) -> int:
+        """Logical extents behind one extent of each of its areas: its stripes."""
+        return 1
+
+    @property
+    def data_offset_sectors(self) -> int:
+        """Where the data begin in its first extent; when not at 0, one extent more than its length belongs to it."""
+        return 0
+
+    @property
+    def is_indivisible(self) -> bool:
+        """Whether it is moved as a whole only."""
+        return False
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        """Its areas on physical volumes that may be put elsewhere, each with its number."""
+        return iter(())
+
+    def moved(self, number: int, area: PvArea) -> Segment:
+        """The same segment with area `number` at another place, where its data begin with the first extent.
+
+        Raises RefusedError for types that cannot be moved.
+        """
+        raise RefusedError(f"segments of type {self.type_name} cannot be moved")
+
+    def joined(self, following: Segment) -> Segment | None:
+        """This segment and the one behind it as one, None when they are two (lvm2's `merge_segments` of the type)."""
+        return None
+
     def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
         """The mapping of this segment; raises RefusedError for types that cannot be mapped."""
         raise RefusedError(f"segments of type {self.type_name} cannot be activated")
@@ -134,16 +168,21 @@ class Surroundings(Record):
 
 
 class PlaceLookup(Record):
-    """Where extents lie, in sectors, for the making of targets."""
+    """Where extents lie, in sectors, for the making of targets; `lv_ids` has the ids of volumes by their names."""
 
     extent_size_sectors: int
     pe_start_sectors: Mapping[str, int]
+    lv_ids: Mapping[str, str]
 
     def sector(self, area: Area) -> int:
-        """The sector, from the start of its PV, at which an area begins."""
+        """The sector, from the start of its PV or hidden volume, at which an area begins."""
         if isinstance(area, LvArea):
-            raise RefusedError(f"a segment stacked on the volume {area.lv_name} cannot be activated")
+            return area.start_le * self.extent_size_sectors
         return self.pe_start_sectors[area.pv_id] + area.start_pe * self.extent_size_sectors
+
+    def place_id(self, area: Area) -> str:
+        """The id of the PV or the hidden volume that an area is on."""
+        return self.lv_ids[area.lv_name] if isinstance(area, LvArea) else area.pv_id
 
 
 class PhysicalVolume(Record):

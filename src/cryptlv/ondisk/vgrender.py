@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptlv.model.nodes import Section
+from cryptlv.names import is_name
 from cryptlv.ondisk.config import render_key, render_value
 from cryptlv.ondisk.vgtext import CONTENTS
 
@@ -34,19 +35,23 @@ class _Writer:
         self.backup = backup
         self.lines: list[str] = []
         self.depth = 0
+        self.alike: dict[tuple[object, ...], tuple[str, str, str]] = {}
 
     def blank(self) -> None:
         self.lines.append("")
 
     def line(self, text: str, comment: str = "") -> None:
+        self.lines.append(self.formed(text, comment))
+
+    def formed(self, text: str, comment: str = "") -> str:
+        """A line with its indentation and comment, where the form has them."""
         if not self.backup:
-            self.lines.append(text)
-            return
+            return text
         tail = ""
         if comment:
             column = (8 * self.depth + len(text)) // 8 + 1
             tail = "\t" * max(_COMMENT_TAB_STOP - column, 1) + f"# {comment}"
-        self.lines.append("\t" * self.depth + text + tail)
+        return "\t" * self.depth + text + tail
 
     def item(self, key: str, value: Value, comment: str = "") -> None:
         if isinstance(value, Section):
@@ -189,11 +194,55 @@ def _write_pv(writer: _Writer, pv: PhysicalVolume) -> None:
 def _write_lvs(writer: _Writer, vg: VolumeGroup) -> None:
     writer.open("logical_volumes")
     for lv in vg.lvs:
-        writer.blank()
-        writer.open(lv.name)
-        _write_lv(writer, lv)
-        writer.close()
+        if not _write_ordinary(writer, lv):
+            _write_whole_lv(writer, lv)
     writer.close()
+
+
+def _write_whole_lv(writer: _Writer, lv: LogicalVolume) -> None:
+    writer.blank()
+    writer.open(lv.name)
+    _write_lv(writer, lv)
+    writer.close()
+
+
+def _write_ordinary(writer: _Writer, lv: LogicalVolume) -> bool:
+    """Write a linear volume in a few steps; False for another, which is not written then.
+
+    A volume group may have ten thousand, and most differ in name, id, time and place only: what else stands in their
+    text is taken from the first such volume.
+    """
+    only = lv.segments[0] if len(lv.segments) == 1 else None
+    place = only.plain_place() if only is not None and not only.tags else None
+    if place is None or lv.tags or lv.extra or not is_name(lv.name) or only is None:
+        return False
+    others = (lv.lock_args, lv.allocation_policy, lv.profile, lv.read_ahead, lv.major, lv.minor)
+    key = (lv.status, lv.flags, lv.creation_host, only.start_le, only.length_le, others)
+    parts = writer.alike.get(key)
+    if parts is None:
+        sample = lv.replace(creation_time=None)
+        start = len(writer.lines)
+        _write_whole_lv(writer, sample)
+        lines = writer.lines[start:]
+        del writer.lines[start:]
+        parts = writer.alike[key] = "\n".join(lines[3:5]), "\n".join(lines[5:-4]), "\n".join(lines[-3:])
+    states, middle, end = parts
+    writer.depth += 1
+    made = lv.creation_time
+    time = "" if made is None else f"\n{writer.formed(f'creation_time = {made}', _time_comment(writer, made))}"
+    writer.depth -= 1
+    outer = "\t" * writer.depth if writer.backup else ""
+    inner, deep = (f"{outer}\t", f"{outer}\t\t\t") if writer.backup else ("", "")
+    pv_id, start_pe, _ = place
+    writer.lines.append(
+        f'\n{outer}{lv.name} {{\n{inner}id = "{lv.id}"\n{states}{time}\n{middle}\n'
+        f'{deep}"{writer.pv_names.get(pv_id, pv_id)}", {start_pe}\n{end}'
+    )
+    return True
+
+
+def _time_comment(writer: _Writer, seconds: int) -> str:
+    return _date(seconds, "%Y-%m-%d %H:%M:%S +0000") if writer.backup else ""
 
 
 def _write_lv(writer: _Writer, lv: LogicalVolume) -> None:
@@ -202,7 +251,7 @@ def _write_lv(writer: _Writer, lv: LogicalVolume) -> None:
     writer.item("flags", lv.flags)
     _optional(writer, ("tags", lv.tags))
     if lv.creation_time is not None:
-        writer.item("creation_time", lv.creation_time, _date(lv.creation_time, "%Y-%m-%d %H:%M:%S +0000"))
+        writer.item("creation_time", lv.creation_time, _time_comment(writer, lv.creation_time))
     _optional(writer, ("creation_host", lv.creation_host), ("lock_args", lv.lock_args))
     _optional(writer, ("allocation_policy", lv.allocation_policy), ("profile", lv.profile))
     numbers = (("read_ahead", lv.read_ahead), ("major", lv.major), ("minor", lv.minor))

@@ -17,21 +17,24 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
 
 
-def commit_change(session: Session, group: Group, after: VolumeGroup, *, use_all_areas: bool = False) -> VolumeGroup:
+def commit_change(
+    session: Session, group: Group, after: VolumeGroup, *, use_all_areas: bool = False, archive: bool = True
+) -> VolumeGroup:
     """Put `after` in force in place of `group.vg`; gives the value committed. The caller holds the lock.
 
     It is written to `group.areas`, as many of them as `after` wants to use, or all: for a group that gets or loses
     physical volumes the caller has put those of the new ones in, or left those of the old ones out, and likewise in
-    `group.pv_paths` and `group.unmarked`. A group that is new has seqno 0, and nothing that would be archived. Each
-    PV is noted under the name that its device has now, one that is missing under the last that is known, and as
-    missing. With --test everything is checked and rendered and nothing is written. Raises what `write_metadata`
-    raises, and DeviceError when the archive cannot be written; the old metadata is then in force.
+    `group.pv_paths` and `group.unmarked`. Each PV is noted under the name that its device has now, one that is
+    missing under the last that is known, and as missing. With --test everything is checked and rendered and nothing
+    is written. The value before is kept, unless the group is new (seqno 0), or without `archive`: for a step of a
+    change whose beginning is in the archive. Raises what `write_metadata` raises, and DeviceError when the archive
+    cannot be written; the old metadata is then in force.
     """
     after = _with_places(group, after)
     if session.test:
         vg, _ = prepare(after, session.env)
         return vg
-    if group.vg.seqno:
+    if archive and group.vg.seqno:
         archive_before(session, group.vg)
     used, ignored = (
         plan_places(areas, lambda path: session.device(path, writable=True))

@@ -2,66 +2,29 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import CheckError, CryptlvError, ExistsError, InUseError, NoSpaceError, RefusedError, UsageError
-from cryptlv.model.allocate import allocate, free_count
-from cryptlv.model.check import check
-from cryptlv.model.edit import add_lvs, next_keystore_name, remove_lv, removed_lvs
-from cryptlv.model.vg import LogicalVolume
+from cryptlv.errors import CipherError, CryptlvError, InUseError, UsageError
+from cryptlv.model.edit import remove_lv, removed_lvs
 from cryptlv.names import check_lv_name, check_vg_name, printable
 from cryptlv.ops.commit import commit_change
-from cryptlv.record import Record
-from cryptlv.segments.crypt import CryptSegment
-from cryptlv.segments.striped import StripedSegment
-from cryptlv.units import format_size, round_up
+from cryptlv.ops.lv_plan import DEFAULT_HANDLER, LvPlan, LvRequest, plan_volume, shared_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.host.scan import Group
-    from cryptlv.keys.handler import KeyHandler, KeystoreDraft, KeystoreRequest
-    from cryptlv.model.allocate import Run
-    from cryptlv.model.vg import Segment, VolumeGroup
+    from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreDraft, KeystoreRequest
+    from cryptlv.model.vg import LogicalVolume, VolumeGroup
+    from cryptlv.ops.activation import KeystoreView
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
     from cryptlv.secret import Secret, VolumeKey
 
-DEFAULT_HANDLER = "luks1"
-AUTO_PREFIX = "lvol"
+__all__ = ["DEFAULT_HANDLER", "LvRequest", "create", "names", "refuse_active", "remove", "would_lose_key"]
+
 WIPE_BYTES = 4096
 """A new volume's first bytes are zeroed, so that no old signature is seen in it."""
-
-
-class ExtentsSpec(Record):
-    """`-l`: a number of extents, or a percentage of the volume group's ("VG") or its free ("FREE") extents."""
-
-    number: int
-    percent_of: str = ""
-
-
-class LvRequest(Record):
-    """What `lvcreate` was asked for; exactly one of `size_bytes` and `extents` is given. No name: the next lvolN."""
-
-    name: str
-    size_bytes: int | None = None
-    extents: ExtentsSpec | None = None
-    segment_type: str = "linear"
-    handler: str = DEFAULT_HANDLER
-    cipher: str = ""
-    key_size_bits: int = 0
-    key_hash: str = ""
-    iter_time_ms: int = 2000
-    force_iterations: int = 0
-    pv_paths: tuple[str, ...] = ()
-
-
-class _Plan(Record):
-    """A creation that has been thought through: `image_area` is where the keystore's image goes, None if nowhere."""
-
-    after: VolumeGroup
-    lv: LogicalVolume
-    store: LogicalVolume | None = None
+_WIDE_IVS = frozenset(("plain64", "plain64be", "essiv", "benbi", "eboiv"))
+"""IVs that tell every sector of volumes with one key apart, however far from the start they are."""
 
 
 def create(
@@ -77,26 +40,19 @@ def create(
     check_vg_name(vg_name)
     if request.name:
         check_lv_name(vg_name, request.name)
-    if request.segment_type == "linear":
-        with session.locked(vg_name, write=True):
-            group = session.writable_group(vg_name)
-            plan = _plan_linear(session, group, request)
-            commit_change(session, group, plan.after)
-            if not session.test:
-                _wipe_start(session, group, plan, {})
-        return plan.lv
-    if request.segment_type != "crypt":
-        raise UsageError(f"segment type {request.segment_type!r} cannot be created; use linear or crypt")
-    return _create_crypt(session, vg_name, request, credentials)
-
-
-def _named(vg: VolumeGroup, request: LvRequest) -> LvRequest:
-    """The request with a name: the next of lvm2's `lvolN` when none was given (lib/metadata/lv_manip.c)."""
-    if request.name:
-        return request
-    tails = (lv.name.removeprefix(AUTO_PREFIX) for lv in vg.lvs if lv.name.startswith(AUTO_PREFIX))
-    numbers = [int(tail) for tail in tails if tail.isascii() and tail.isdigit()]
-    return request.replace(name=f"{AUTO_PREFIX}{max(numbers, default=-1) + 1}")
+    if request.segment_type not in ("linear", "striped", "crypt"):
+        raise UsageError(f"segment type {request.segment_type!r} cannot be created; use linear, striped or crypt")
+    if request.segment_type == "crypt" and request.crypto_store:
+        return _create_sharing(session, vg_name, request, credentials)
+    if request.segment_type == "crypt":
+        return _create_crypt(session, vg_name, request, credentials)
+    with session.locked(vg_name, write=True):
+        group = session.writable_group(vg_name)
+        plan = plan_volume(session, group, request)
+        commit_change(session, group, plan.after)
+        if not session.test:
+            _wipe_start(session, group, plan, request, {})
+    return plan.lv
 
 
 def _create_crypt(
@@ -107,7 +63,7 @@ def _create_crypt(
     handler = find_handler(request.handler)
     draft = handler.draft(_keystore_request(request))
     with session.locked(vg_name, write=False):
-        plan = _plan_crypt(session, session.writable_group(vg_name), request, draft)
+        plan = plan_volume(session, session.writable_group(vg_name), request, draft)
     if session.test:
         return plan.lv
     if credentials is None:
@@ -135,12 +91,15 @@ class _Made:
 
 
 def _commit_crypt(session: Session, vg_name: str, request: LvRequest, made: _Made) -> LogicalVolume:
+    from cryptlv.ops.keystore import attributes_of, keystore_segment
+
     group = session.writable_group(vg_name)
-    plan = _plan_crypt(session, group, request, made.draft)
-    assert plan.store is not None  # noqa: S101 - a plan of an encrypted volume has a keystore
+    plan = plan_volume(session, group, request, made.draft)
+    assert plan.store is not None  # noqa: S101 - a plan with a draft has a keystore
     _store_image(session, group, plan.store, made)
     commit_change(session, group, plan.after)
-    _wipe_start(session, group, plan, {plan.store.name: made})
+    parameters = made.handler.parameters(attributes_of(keystore_segment(plan.after, plan.store.name)), made.image)
+    _wipe_start(session, group, plan, request, {plan.store.name: (parameters, made.volume_key)})
     return plan.lv
 
 
@@ -151,7 +110,7 @@ def _store_image(session: Session, group: Group, store: LogicalVolume, made: _Ma
     from cryptlv.segments.keystore import KeystoreSegment
 
     (segment,) = store.segments
-    assert isinstance(segment, KeystoreSegment)  # noqa: S101 - made by _plan_crypt
+    assert isinstance(segment, KeystoreSegment)  # noqa: S101 - made by plan_volume
     place = image_place(group.vg, segment)
     image = made.image
     if place is not None:
@@ -183,128 +142,79 @@ def _rfc4122(random: bytes) -> str:
     return str(uuid.UUID(bytes=random, version=4))
 
 
-def _sound(vg: VolumeGroup, request: LvRequest) -> None:
-    violations = check(vg)
-    if violations:
-        raise CheckError(violations)
-    if vg.find_lv(request.name) is not None:
-        raise ExistsError(f"logical volume {request.name!r} already exists in volume group {vg.name!r}")
-    if vg.max_lv and sum(lv.is_visible for lv in vg.lvs) >= vg.max_lv:
-        raise RefusedError(f"volume group {vg.name!r} has its maximum of {vg.max_lv} logical volumes")
+def _create_sharing(
+    session: Session, vg_name: str, request: LvRequest, credentials: Credentials | None
+) -> LogicalVolume:
+    """A volume with the key of others; the key itself is needed for the zeroing of its first bytes only."""
+    from cryptlv.ops.activation import KeyRing, KeystoreView
+    from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+
+    def view_of(group: Group) -> KeystoreView:
+        name = shared_store(group.vg, request.crypto_store).name
+        image = read_image(session, group.vg, name, group.pv_paths)
+        return KeystoreView(attributes=attributes_of(keystore_segment(group.vg, name)), image=image)
+
+    with session.locked(vg_name, write=False):
+        group = session.writable_group(vg_name)
+        view = view_of(group)
+        parameters = _wide_parameters(view, request.crypto_store)
+        plan = plan_volume(session, group, request)
+    if session.test:
+        return plan.lv
+    if credentials is None:
+        raise UsageError("an encrypted volume needs a passphrase or key")
+    with KeyRing(credentials, session.warn) as keys:
+        volume_keys = {}
+        if request.is_zeroed:
+            key = keys.unlock(vg_name, request.crypto_store, view, plan.lv.name)
+            volume_keys[request.crypto_store] = (parameters, key)
+        with session.locked(vg_name, write=True):
+            group = session.writable_group(vg_name)
+            if view_of(group) != view:
+                raise InUseError(
+                    f"{vg_name}/{request.crypto_store} was changed by another command meanwhile; try again"
+                )
+            plan = plan_volume(session, group, request)
+            commit_change(session, group, plan.after)
+            _wipe_start(session, group, plan, request, volume_keys)
+    return plan.lv
 
 
-def _plan_linear(session: Session, group: Group, request: LvRequest) -> _Plan:
-    vg = group.vg
-    request = _named(vg, request)
-    _sound(vg, request)
-    length_le = _length_le(session, vg, request, reserved_le=0)
-    only = _only_pvs(group, request)
-    runs = allocate(vg, length_le, what=f"logical volume {request.name!r}", only=only)
-    lv = _new_lv(
-        session,
-        request.name,
-        _segments(
-            runs, lambda start, run: StripedSegment(start_le=start, length_le=run.length_pe, areas=(run.area,))
-        ),
-    )
-    return _Plan(after=add_lvs(vg, lv), lv=lv)
+def _wide_parameters(view: KeystoreView, store_name: str) -> CipherParameters:
+    """The cipher of a keystore that several volumes may share; raises CipherError for one whose IVs would repeat."""
+    from cryptlv.ciphers.spec import parse_cipher_spec
+    from cryptlv.keys.registry import find_handler
+
+    parameters = find_handler(view.attributes.handler).parameters(view.attributes, view.image)
+    iv = parse_cipher_spec(parameters.cipher).iv
+    if iv not in _WIDE_IVS:
+        raise CipherError(
+            f"{printable(store_name)}: cipher {parameters.cipher} cannot be shared, its IV {iv or 'none'} would "
+            "repeat from volume to volume; make the volume with a keystore of its own"
+        )
+    return parameters
 
 
-def _plan_crypt(session: Session, group: Group, request: LvRequest, draft: KeystoreDraft) -> _Plan:
-    from cryptlv.ops.keystore import draft_segment
-
-    vg = group.vg
-    request = _named(vg, request)
-    _sound(vg, request)
-    store_name = next_keystore_name(vg)
-    store_le = -(-draft.image_bytes // vg.extent_size_bytes)
-    only = _only_pvs(group, request)
-    length_le = _length_le(session, vg, request, reserved_le=store_le)
-    area = None
-    if store_le:
-        (run,) = allocate(vg, store_le, what=f"the keystore of {request.name!r}", contiguous=True, only=only)
-        area = run.area
-    segment = draft_segment(draft, area, max(store_le, 1))
-    store = _new_lv(session, store_name, (segment,)).replace(status=("READ",), allocation_policy="normal")
-    with_store = add_lvs(vg, store)
-    runs = allocate(with_store, length_le, what=f"logical volume {request.name!r}", only=only)
-    lv = _new_lv(
-        session,
-        request.name,
-        _segments(
-            runs,
-            lambda start, run: CryptSegment(
-                start_le=start, length_le=run.length_pe, crypto_store=store_name, areas=(run.area,)
-            ),
-        ),
-    )
-    return _Plan(after=add_lvs(with_store, lv), lv=lv, store=store)
-
-
-def _segments(runs: tuple[Run, ...], make: Callable[[int, Run], Segment]) -> tuple[Segment, ...]:
-    segments: list[Segment] = []
-    start_le = 0
-    for run in runs:
-        segments.append(make(start_le, run))
-        start_le += run.length_pe
-    return tuple(segments)
-
-
-def _new_lv(session: Session, name: str, segments: tuple[Segment, ...]) -> LogicalVolume:
-    env = session.env
-    return LogicalVolume(
-        name=name, id=env.new_uuid(), creation_time=env.now, creation_host=env.hostname, segments=segments
-    )
-
-
-def _only_pvs(group: Group, request: LvRequest) -> frozenset[str] | None:
-    """The ids of the PVs that the user named, None for any."""
-    if not request.pv_paths:
-        return None
-    by_path = {path: pv_id for pv_id, path in group.pv_paths.items()}
-    unknown = [path for path in request.pv_paths if path not in by_path]
-    if unknown:
-        raise UsageError(f"{printable(unknown[0])} is not a physical volume of volume group {group.vg.name!r}")
-    return frozenset(by_path[path] for path in request.pv_paths)
-
-
-def _length_le(session: Session, vg: VolumeGroup, request: LvRequest, *, reserved_le: int) -> int:
-    """The size asked for, in extents; sizes in bytes are rounded up to whole extents, with a word about it."""
-    if request.size_bytes is not None:
-        length_le = -(-request.size_bytes // vg.extent_size_bytes)
-        if length_le * vg.extent_size_bytes != request.size_bytes:
-            rounded = format_size(round_up(request.size_bytes, vg.extent_size_bytes))
-            session.inform(f"Rounding up size to full physical extent {rounded}")
-    elif request.extents is not None:
-        length_le = _extents(vg, request.extents, reserved_le)
-    else:
-        raise UsageError("lvcreate needs a size: -L SIZE or -l EXTENTS")
-    if length_le < 1:
-        if request.extents is not None and request.extents.percent_of:
-            raise NoSpaceError(f"volume group {vg.name!r} has no free space for logical volume {request.name!r}")
-        raise UsageError("a logical volume needs at least one extent")
-    return length_le
-
-
-def _extents(vg: VolumeGroup, extents: ExtentsSpec, reserved_le: int) -> int:
-    if not extents.percent_of:
-        return extents.number
-    if extents.percent_of == "VG":
-        return vg.extent_count * extents.number // 100
-    free = max(free_count(vg) - reserved_le, 0)
-    return free * extents.number // 100
-
-
-def _wipe_start(session: Session, group: Group, plan: _Plan, made: dict[str, _Made]) -> None:
+def _wipe_start(
+    session: Session,
+    group: Group,
+    plan: LvPlan,
+    request: LvRequest,
+    keys: dict[str, tuple[CipherParameters, VolumeKey]],
+) -> None:
     """Zero the new volume's first 4 KiB through its mapping. The volume exists: a failure is a warning."""
     from cryptlv.activate.stream import VolumeStream
+    from cryptlv.ciphers.engine import open_sector_cipher
     from cryptlv.model.mapping import map_volume
 
-    mapping = map_volume(plan.after, plan.lv)
-    ciphers = {}
+    if not request.is_zeroed:
+        return
+    ciphers: dict[str, SectorCipher] = {}
     try:
-        for name, keystore in made.items():
-            ciphers[name] = _open_cipher(plan.after, name, keystore)
+        lv = plan.after.lv(plan.lv.name)
+        mapping = map_volume(plan.after, lv).replace(writable=True)
+        for name, (parameters, key) in keys.items():
+            ciphers[name] = open_sector_cipher(parameters.cipher, key, parameters.sector_size)
         devices = {pv_id: session.device(group.pv_paths[pv_id], writable=True) for pv_id in mapping.pv_ids}
         stream = VolumeStream(mapping, devices, ciphers)
         stream.write(0, bytes(min(WIPE_BYTES, mapping.length_sectors * 512)))
@@ -314,14 +224,6 @@ def _wipe_start(session: Session, group: Group, plan: _Plan, made: dict[str, _Ma
     finally:
         for cipher in ciphers.values():
             cipher.close()
-
-
-def _open_cipher(vg: VolumeGroup, store_name: str, made: _Made) -> SectorCipher:
-    from cryptlv.ciphers.engine import open_sector_cipher
-    from cryptlv.ops.keystore import attributes_of, keystore_segment
-
-    parameters = made.handler.parameters(attributes_of(keystore_segment(vg, store_name)), made.image)
-    return open_sector_cipher(parameters.cipher, made.volume_key, parameters.sector_size)
 
 
 def names(session: Session, vg_name: str) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class Session:
         self.test = test
         self.force = force
         self._warn = warn
-        self.inform = inform
+        self._inform = inform
         self._settings = settings
         self._autobackup = autobackup
         self._said: set[str] = set()
@@ -83,6 +83,12 @@ class Session:
         if message not in self._said:
             self._said.add(message)
             self._warn(message)
+
+    def inform(self, message: str) -> None:
+        """Say something that the user may want to know, once in a session: what is planned is planned twice."""
+        if message not in self._said:
+            self._said.add(message)
+            self._inform(message)
 
     def close(self) -> None:
         """Close every device."""

@@ -110,6 +110,7 @@ def _import(session: Session, group: Group, found: tuple[FoundPv, ...], new_name
         session,
         again.replace(pv_paths=paths, unmarked=labelled),
         with_pv_ids(again.vg, new_ids),
+        archive=False,
     )
     remember(session, [pv.label for pv in labelled], tuple(pv.path for pv in labelled))
     return result

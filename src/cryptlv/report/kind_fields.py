@@ -90,7 +90,7 @@ def _permissions(row: Row) -> Value:
         return ""
     if not lv.is_writable:
         return "read-only" if "READ" in lv.status else "unknown"
-    return "writeable" if lv.id in group.active_ids else "unknown"
+    return "writeable" if group.is_active(lv) else "unknown"
 
 
 def _in_status(word: str, shown: str) -> Callable[[Row], Value]:
@@ -166,9 +166,7 @@ def _zero(row: Row) -> Value:
 
 
 def _thin_count(row: Row) -> Value:
-    if _kind(row) != "thin-pool" or row.group is None or row.lv is None:
-        return None
-    return row.group.pool_users.get(row.lv.name, 0)
+    return len(row.relation.pool_users) if _kind(row) == "thin-pool" else None
 
 
 def _cache_body(row: Row) -> dict[str, NodeValue]:

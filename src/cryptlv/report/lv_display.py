@@ -6,9 +6,8 @@ What only the kernel knows (how often a volume is open, its device numbers) is n
 from __future__ import annotations
 
 from cryptlv.names import printable
-from cryptlv.report.around import is_partial
 from cryptlv.report.fields import FIELDS
-from cryptlv.report.relations import body_of, word
+from cryptlv.report.relations import CACHE_ORIGIN, body_of, word
 from cryptlv.report.rows import Row
 from cryptlv.report.seg_display import mirror_count
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from cryptlv.model.nodes import Value
     from cryptlv.model.vg import LogicalVolume
-    from cryptlv.report.around import Around
+    from cryptlv.report.rows import SeenGroup
 
     Size: TypeAlias = Callable[[int], str]
 
@@ -27,13 +26,13 @@ _AUTO = -1
 """How lvdisplay -c writes a read ahead that is left to the kernel."""
 
 
-def lv_path(around: Around, lv: LogicalVolume) -> str:
+def lv_path(group: SeenGroup, lv: LogicalVolume) -> str:
     """Where lvm2 would have it."""
-    return f"/dev/{printable(around.vg.name)}/{printable(lv.name)}"
+    return f"/dev/{printable(group.vg.name)}/{printable(lv.name)}"
 
 
-def _size_bytes(around: Around, lv: LogicalVolume) -> int:
-    return lv.length_le * around.vg.extent_size_bytes
+def _size_bytes(group: SeenGroup, lv: LogicalVolume) -> int:
+    return lv.length_le * group.vg.extent_size_bytes
 
 
 def _kind(lv: LogicalVolume) -> str:
@@ -44,30 +43,30 @@ def _first_body(lv: LogicalVolume) -> dict[str, Value]:
     return body_of(lv.segments[0]) if lv.segments else {}
 
 
-def lv_full(around: Around, lv: LogicalVolume, size: Size) -> Iterator[str]:
+def lv_full(group: SeenGroup, lv: LogicalVolume, size: Size) -> Iterator[str]:
     """The lines of lvdisplay."""
-    snapshot = around.snapshots.get(lv.name)
-    origin = around.vg.find_lv(snapshot.origin) if snapshot is not None else None
+    snapshot = group.snapshots.get(lv.name)
+    origin = group.lvs.get(snapshot.origin) if snapshot is not None else None
     yield "--- Logical volume ---"
-    if lv.name not in around.hidden:
+    if lv.name not in group.hidden:
         if _kind(lv) != "thin-pool":
-            yield f"LV Path                {lv_path(around, lv)}"
+            yield f"LV Path                {lv_path(group, lv)}"
         yield f"LV Name                {printable(lv.name)}"
     else:
         yield f"Internal LV Name       {printable(lv.name)}"
-    yield f"VG Name                {printable(around.vg.name)}"
+    yield f"VG Name                {printable(group.vg.name)}"
     yield f"LV UUID                {lv.id}"
     yield f"LV Write Access        {'read/write' if lv.is_writable else 'read only'}"
     yield f"LV Creation host, time {printable(lv.creation_host)}, {FIELDS['lv_time'].value(Row(lv=lv))}"
-    yield from _snapshot_lines(around, lv)
-    yield from _related_lines(around, lv)
-    available = "" if around.is_active(lv) else "NOT "
-    yield f"LV Status              {available}available{' (partial)' if is_partial(around.group, lv) else ''}"
+    yield from _snapshot_lines(group, lv)
+    yield from _related_lines(group, lv)
+    available = "" if group.is_active(lv) else "NOT "
+    yield f"LV Status              {available}available{' (partial)' if lv.name in group.partial else ''}"
     shown = origin or lv
-    yield f"LV Size                {size(_size_bytes(around, shown))}"
+    yield f"LV Size                {size(_size_bytes(group, shown))}"
     yield f"Current LE             {shown.length_le}"
     if snapshot is not None and origin is not None:
-        yield f"COW-table size         {size(_size_bytes(around, lv))}"
+        yield f"COW-table size         {size(_size_bytes(group, lv))}"
         yield f"COW-table LE           {lv.length_le}"
         yield f"Snapshot chunk size    {size(snapshot.chunk_size_sectors * 512)}"
     copies = mirror_count(lv)
@@ -83,17 +82,17 @@ def lv_full(around: Around, lv: LogicalVolume, size: Size) -> Iterator[str]:
     yield " "
 
 
-def _snapshot_lines(around: Around, lv: LogicalVolume) -> Iterator[str]:
+def _snapshot_lines(group: SeenGroup, lv: LogicalVolume) -> Iterator[str]:
     """A snapshot's state; those here are never active."""
-    holders = around.holders(lv)
+    holders = group.relation(lv).snapshots
     if holders:
         yield "LV snapshot status     source of"
         yield from (f"                       {printable(name)} [INACTIVE]" for name in holders)
-    elif lv.name in around.snapshots:
-        yield f"LV snapshot status     INACTIVE destination for {printable(around.snapshots[lv.name].origin)}"
+    elif lv.name in group.snapshots:
+        yield f"LV snapshot status     INACTIVE destination for {printable(group.snapshots[lv.name].origin)}"
 
 
-def _related_lines(around: Around, lv: LogicalVolume) -> Iterator[str]:
+def _related_lines(group: SeenGroup, lv: LogicalVolume) -> Iterator[str]:
     """Pools, origins and what they are made of."""
     kind, body = _kind(lv), _first_body(lv)
     if kind == "thin":
@@ -106,8 +105,8 @@ def _related_lines(around: Around, lv: LogicalVolume) -> Iterator[str]:
     elif kind in ("thin-pool", "cache-pool"):
         yield f"LV Pool metadata       {_name(body, 'metadata')}"
         yield f"LV Pool data           {_name(body, 'pool' if kind == 'thin-pool' else 'data')}"
-    elif lv.name in around.cached:
-        yield f"LV origin of Cache LV  {printable(around.cached[lv.name])}"
+    elif CACHE_ORIGIN in group.relation(lv).parts:
+        yield f"LV origin of Cache LV  {printable(group.relation(lv).parent)}"
     elif kind == "vdo-pool":
         yield f"LV VDO Pool data       {_name(body, 'data')}"
     elif kind == "vdo":
@@ -118,25 +117,25 @@ def _name(body: dict[str, Value], key: str) -> str:
     return printable(word(body.get(key)))
 
 
-def lv_colons(around: Around, lv: LogicalVolume) -> Iterator[str]:
+def lv_colons(group: SeenGroup, lv: LogicalVolume) -> Iterator[str]:
     """The line of lvdisplay -c: the size in sectors, -1 where nothing is known."""
     access = ("READ" in lv.status) + 2 * lv.is_writable
     contiguous = 2 if lv.allocation_policy == "contiguous" else 0
     read_ahead = _AUTO if lv.read_ahead is None else max(lv.read_ahead, 0)
     fields = (
-        lv_path(around, lv), printable(around.vg.name), access, int(around.is_active(lv)), -1, 0,
-        _size_bytes(around, lv) // 512, lv.length_le, -1, contiguous, read_ahead, -1, -1,
+        lv_path(group, lv), printable(group.vg.name), access, int(group.is_active(lv)), -1, 0,
+        _size_bytes(group, lv) // 512, lv.length_le, -1, contiguous, read_ahead, -1, -1,
     )  # fmt: skip
     yield ":".join(map(str, fields))
 
 
-def lv_scan(around: Around, lv: LogicalVolume, size: Size) -> str:
+def lv_scan(group: SeenGroup, lv: LogicalVolume, size: Size) -> str:
     """The line of lvscan."""
-    state = "ACTIVE   " if around.is_active(lv) else "inactive "
+    state = "ACTIVE   " if group.is_active(lv) else "inactive "
     role = "        "
-    if around.holders(lv):
+    if group.relation(lv).snapshots:
         role = "Original"
-    elif lv.name in around.snapshots:
+    elif lv.name in group.snapshots:
         role = "Snapshot"
     policy = printable(lv.allocation_policy) or "inherit"
-    return f"{state}{role} '{lv_path(around, lv)}' [{size(_size_bytes(around, lv))}] {policy}"
+    return f"{state}{role} '{lv_path(group, lv)}' [{size(_size_bytes(group, lv))}] {policy}"

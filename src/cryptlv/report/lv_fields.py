@@ -108,7 +108,7 @@ def _moved_from(row: Row) -> Value:
             continue
         if isinstance(places[0], PvWord):
             return row.group.path(str(places[0]))
-        image = row.group.vg.find_lv(word(places[0]))
+        image = row.group.lvs.get(word(places[0]))
         return (
             next((row.group.path(place[0]) for part in image.segments for place in part.footprint()), "")
             if image
@@ -213,7 +213,7 @@ LV_FIELDS = (
     _field(
         "lv_active", "Active", FLAG,
         lambda row: flag("active", on=row.lv is not None and row.group is not None
-                         and row.lv.id in row.group.active_ids),
+                         and row.group.is_active(row.lv)),
         "Whether it is active here.",
     ),
     _field("lv_major", "Maj", NUMBER, _lv(lambda lv: -1 if lv.major is None else lv.major), "Fixed major number."),

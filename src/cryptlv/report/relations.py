@@ -48,7 +48,8 @@ class Relation(Record):
     `parts` says as what it is part of others (MIRROR_IMAGE and so on), `parent` of which one.
     `origin` is what it is made over or a snapshot of, `ancestor` the same for snapshots and thin volumes only.
     `snapshots` are old-style, `thin_snapshots` thin volumes whose origin it is, `thin_users` those for which it is
-    the origin outside of their pool. A volume `is_merging` into its origin or `takes_merge` of a snapshot.
+    the origin outside of their pool, `pool_users` the volumes of the segments that use it as their pool. A volume
+    `is_merging` into its origin or `takes_merge` of a snapshot.
     """
 
     parent: str = ""
@@ -63,6 +64,7 @@ class Relation(Record):
     snapshots: tuple[str, ...] = ()
     thin_snapshots: tuple[str, ...] = ()
     thin_users: tuple[str, ...] = ()
+    pool_users: tuple[str, ...] = ()
     is_merging: bool = False
     takes_merge: bool = False
 
@@ -96,8 +98,8 @@ def raid_parts(body: Mapping[str, Value]) -> tuple[list[str], list[str]]:
     return names[1::2] or names_in(body.get("raid0_lvs")), names[::2]
 
 
-def relate(vg: VolumeGroup) -> Mapping[str, Relation]:
-    """The relation of every volume that has one, by name."""
+def relate(vg: VolumeGroup, snapshots: Mapping[str, Snapshot]) -> Mapping[str, Relation]:
+    """The relation of every volume that has one, by name; `snapshots` are those of `snapshots_of`."""
     names = {lv.name for lv in vg.lvs}
     found: dict[str, Relation] = {}
 
@@ -113,39 +115,33 @@ def relate(vg: VolumeGroup) -> Mapping[str, Relation]:
         for segment in lv.segments:
             if isinstance(segment, OpaqueSegment):
                 _note_segment(lv.name, segment, note)
-    for store, snapshot in snapshots_of(vg).items():
+    for store, snapshot in snapshots.items():
         note(store, origin=snapshot.origin, ancestor=snapshot.origin, is_merging=snapshot.is_merging)
         if snapshot.is_merging:
             note(snapshot.origin, takes_merge=True)
-    for kind, stores in _users(vg).items():
+    for kind, stores in _users(vg, snapshots).items():
         for origin, users in stores.items():
             note(origin, "", **{kind: tuple(users)})
     return found
 
 
-def _users(vg: VolumeGroup) -> Mapping[str, Mapping[str, list[str]]]:
-    """The snapshots and thin volumes of each origin, by the field of a Relation that has them."""
-    found: dict[str, dict[str, list[str]]] = {"snapshots": {}, "thin_snapshots": {}, "thin_users": {}}
-    for store, snapshot in snapshots_of(vg).items():
+def _users(vg: VolumeGroup, snapshots: Mapping[str, Snapshot]) -> Mapping[str, Mapping[str, list[str]]]:
+    """What uses each origin and pool, by the field of a Relation that has them."""
+    fields = ("snapshots", "thin_snapshots", "thin_users", "pool_users")
+    found: dict[str, dict[str, list[str]]] = {field: {} for field in fields}
+    for store, snapshot in snapshots.items():
         found["snapshots"].setdefault(snapshot.origin, []).append(store)
     for lv in vg.lvs:
         for segment in lv.segments:
+            if not isinstance(segment, OpaqueSegment):
+                continue
+            body = body_of(segment)
             if segment.shown_type == "thin":
-                body = body_of(segment)
                 found["thin_snapshots"].setdefault(word(body.get("origin")), []).append(lv.name)
                 found["thin_users"].setdefault(word(body.get("external_origin")), []).append(lv.name)
+            pool = word(body.get("thin_pool")) or word(body.get("cache_pool"))
+            found["pool_users"].setdefault(pool, []).append(lv.name)
     return found
-
-
-def pool_users(vg: VolumeGroup) -> Mapping[str, int]:
-    """How many segments of thin volumes each pool has."""
-    counts: dict[str, int] = {}
-    for lv in vg.lvs:
-        for segment in lv.segments:
-            if segment.shown_type == "thin":
-                name = word(body_of(segment).get("thin_pool"))
-                counts[name] = counts.get(name, 0) + 1
-    return counts
 
 
 def snapshots_of(vg: VolumeGroup) -> Mapping[str, Snapshot]:
@@ -227,15 +223,16 @@ def hidden_names(vg: VolumeGroup, snapshots: Mapping[str, Snapshot]) -> frozense
     snapshot visible.
     """
     hidden = {lv.name for lv in vg.lvs if not lv.is_visible}
+    there = {lv.name for lv in vg.lvs}
     for name, snapshot in snapshots.items():
         if snapshot.is_merging and snapshot.origin not in hidden:
             hidden.add(name)
-        else:
+        elif snapshot.origin in there:
             hidden.discard(name)
     return frozenset(hidden)
 
 
-def partial_names(vg: VolumeGroup, missing: frozenset[str]) -> frozenset[str]:
+def partial_names(vg: VolumeGroup, missing: frozenset[str], snapshots: Mapping[str, Snapshot]) -> frozenset[str]:
     """The volumes that lie on missing physical volumes, or need one that does.
 
     Mirrors lib/metadata/metadata.c:vg_mark_partial_lvs: each volume is looked at after those that it needs. A
@@ -244,7 +241,7 @@ def partial_names(vg: VolumeGroup, missing: frozenset[str]) -> frozenset[str]:
     if not missing:
         return frozenset()
     needs = {lv.name: [name for segment in lv.segments for name in _needed(segment)] for lv in vg.lvs}
-    for store, snapshot in snapshots_of(vg).items():
+    for store, snapshot in snapshots.items():
         needs.setdefault(store, []).insert(0, snapshot.origin)
         needs.setdefault(snapshot.origin, []).append(store)
     partial = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptlv.model.allocate import used_extents
 from cryptlv.record import Record
-from cryptlv.report.relations import UNRELATED, hidden_names, partial_names, pool_users, relate, snapshots_of
+from cryptlv.report.relations import UNRELATED, hidden_names, partial_names, relate, snapshots_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,12 +56,19 @@ class SeenGroup(Record):
     relations: Mapping[str, Relation]
     lvs: Mapping[str, LogicalVolume]
     snapshots: Mapping[str, Snapshot]
-    pool_users: Mapping[str, int]
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
         seen = self.pvs.get(pv_id)
         return seen.path if seen is not None else UNKNOWN_DEVICE
+
+    def relation(self, lv: LogicalVolume) -> Relation:
+        """What a volume is to others."""
+        return self.relations.get(lv.name, UNRELATED)
+
+    def is_active(self, lv: LogicalVolume) -> bool:
+        """Whether a volume is served."""
+        return lv.id in self.active_ids
 
 
 class Row(Record):
@@ -82,7 +89,7 @@ class Row(Record):
         """What its volume is to others."""
         if self.group is None or self.lv is None:
             return UNRELATED
-        return self.group.relations.get(self.lv.name, UNRELATED)
+        return self.group.relation(self.lv)
 
 
 def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset[str]) -> SeenGroup:
@@ -98,11 +105,10 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
         used=used,
         missing=missing,
         hidden=hidden_names(vg, snapshots),
-        partial=partial_names(vg, missing),
+        partial=partial_names(vg, missing, snapshots),
         lvs=lvs,
-        relations=relate(vg),
+        relations=relate(vg, snapshots),
         snapshots=snapshots,
-        pool_users=pool_users(vg),
     )
 
 
@@ -113,9 +119,13 @@ def is_snapshot_record(lv: LogicalVolume) -> bool:
 
 def pv_rows(groups: Sequence[SeenGroup], orphans: Sequence[SeenPv]) -> list[Row]:
     """A row for each physical volume, by its name."""
+    return sorted(pv_rows_as_found(groups, orphans), key=pv_name)
+
+
+def pv_rows_as_found(groups: Sequence[SeenGroup], orphans: Sequence[SeenPv] = ()) -> list[Row]:
+    """A row for each physical volume, group by group as the metadata have them, those in no group last."""
     rows = [Row(group=group, pv=pv, seen=group.pvs.get(pv.id)) for group in groups for pv in group.vg.pvs]
-    rows += [Row(seen=orphan) for orphan in orphans]
-    return sorted(rows, key=pv_name)
+    return [*rows, *(Row(seen=orphan) for orphan in orphans)]
 
 
 def pv_name(row: Row) -> str:

@@ -10,6 +10,7 @@ from cryptlv.model.vg import PvArea
 from cryptlv.names import printable
 from cryptlv.record import Record
 from cryptlv.report.relations import body_of, names_in, word
+from cryptlv.report.seg_fields import PARITY
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.keystore import KeystoreSegment
 from cryptlv.segments.striped import StripedSegment
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from cryptlv.model.nodes import Value
     from cryptlv.model.vg import Area, LogicalVolume, Segment
-    from cryptlv.report.around import Around
+    from cryptlv.report.rows import SeenGroup
 
     Size: TypeAlias = Callable[[int], str]
 
@@ -33,14 +34,13 @@ _REAL = frozenset(
      "crypt", "crypt-keystore")
 )  # fmt: skip
 _MONITORED = frozenset(("mirror", "thin-pool", "vdo-pool"))
-_PARITY = {"raid4": 1, "raid5": 1, "raid6": 2}
 _COPIES = ("mirror", "raid1", "raid10")
 
 
 class _Shown(Record):
-    """A segment to be shown, and what is around it."""
+    """A segment to be shown, and its group."""
 
-    around: Around
+    group: SeenGroup
     lv: LogicalVolume
     segment: Segment
     size: Size
@@ -63,7 +63,7 @@ def mirror_count(lv: LogicalVolume) -> int:
     return len(names_in(body.get("mirrors"))) or len(names_in(body.get("raids"))) // 2
 
 
-def lv_segments(around: Around, lv: LogicalVolume, size: Size) -> Iterator[str]:
+def lv_segments(group: SeenGroup, lv: LogicalVolume, size: Size) -> Iterator[str]:
     """The lines that lvdisplay -m adds."""
     kinds = {segment.shown_type for segment in lv.segments}
     virtual = any(kind in _VIRTUAL or not (kind in _REAL or kind.startswith("raid")) for kind in kinds)
@@ -76,12 +76,12 @@ def lv_segments(around: Around, lv: LogicalVolume, size: Size) -> Iterator[str]:
             yield f"  Monitoring\t\t{'not monitored' if kind.startswith('raid0') else ''}"
         lines = _raid if kind.startswith("raid") else _KINDS.get(kind)
         if lines is not None:
-            yield from lines(_Shown(around=around, lv=lv, segment=segment, size=size))
+            yield from lines(_Shown(group=group, lv=lv, segment=segment, size=size))
     yield " "
 
 
 def _on_pv(shown: _Shown, indent: str, pv_id: str, start: int, length: int) -> Iterator[str]:
-    yield f"{indent}Physical volume\t{printable(shown.around.group.path(pv_id))}"
+    yield f"{indent}Physical volume\t{printable(shown.group.path(pv_id))}"
     yield f"{indent}Physical extents\t{start} to {start + length - 1}"
 
 
@@ -138,7 +138,7 @@ def _raid(shown: _Shown) -> Iterator[str]:
     names = names_in(shown.body.get("raids"))
     metadata, data = names[::2], names[1::2] or names_in(shown.body.get("raid0_lvs"))
     kind = shown.segment.shown_type
-    parity = _PARITY.get(kind[:5], 0)
+    parity = PARITY.get(kind[:5], 0)
     each = shown.segment.length_le  # lvm2 gives each of several copies the whole length, those of raid10 too
     if parity or kind.startswith("raid0"):
         each = -(-each // max(len(data) - parity, 1))
@@ -153,7 +153,7 @@ def _raid(shown: _Shown) -> Iterator[str]:
 def _thin_pool(shown: _Shown) -> Iterator[str]:
     yield f"  Chunk size\t\t{shown.size(shown.number('chunk_size') * SECTOR_SIZE)}"
     yield f"  Discards\t\t{printable(word(shown.body.get('discards')) or 'ignore')}"
-    yield f"  Thin count\t\t{shown.around.users.get(shown.lv.name, 0)}"
+    yield f"  Thin count\t\t{len(shown.group.relation(shown.lv).pool_users)}"
     yield f"  Transaction ID\t{shown.number('transaction_id')}"
     yield f"  Zero new blocks\t{'yes' if shown.number('zero_new_blocks') else 'no'}"
     yield " "
@@ -169,9 +169,9 @@ def _cache(shown: _Shown) -> Iterator[str]:
     body: Mapping[str, Value] = shown.body
     in_use = True
     if shown.segment.shown_type == "cache-pool":
-        in_use = shown.lv.name in shown.around.users
+        in_use = bool(shown.group.relation(shown.lv).pool_users)
     else:
-        pool = shown.around.vg.find_lv(word(body.get("cache_pool")))
+        pool = shown.group.lvs.get(word(body.get("cache_pool")))
         if pool is not None and pool.segments and pool.segments[0].shown_type == "cache-pool":
             body = body_of(pool.segments[0])
     chunk = body.get("chunk_size")
@@ -210,7 +210,7 @@ def _vdo_pool(shown: _Shown) -> Iterator[str]:
         return "yes" if number(key) else "no"
 
     extents, header = number("virtual_extents"), number("header_size") * SECTOR_SIZE
-    yield f"  Virtual size\t{size(extents * shown.around.vg.extent_size_bytes + 2 * header)}"
+    yield f"  Virtual size\t{size(extents * shown.group.vg.extent_size_bytes + 2 * header)}"
     yield f"  Header size\t\t{size(header)}"
     yield f"  Compression\t\t{flag('use_compression')}"
     yield f"  Deduplication\t{flag('use_deduplication')}"
@@ -235,7 +235,7 @@ def _crypt(shown: _Shown) -> Iterator[str]:
     segment = shown.segment
     if isinstance(segment, CryptSegment):
         yield f"  Keystore\t\t{printable(segment.crypto_store)}"
-        store = shown.around.vg.find_lv(segment.crypto_store)
+        store = shown.group.lvs.get(segment.crypto_store)
         for part in store.segments[:1] if store is not None else ():
             yield from _key(part)
         yield f"  IV base\t\t{segment.iv_base_sectors}"

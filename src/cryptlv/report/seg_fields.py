@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from cryptlv.report.field import Value
     from cryptlv.report.rows import Row
 
-_PARITY = {"raid4": 1, "raid5": 1, "raid6": 2}
+PARITY = {"raid4": 1, "raid5": 1, "raid6": 2}
+"""How many images of a RAID level hold no data, by the first five letters of its type."""
 
 
 class _Place(Record):
@@ -38,7 +39,7 @@ def _data_stripes(segment: Segment, count: int) -> int:
     kind = segment.shown_type
     if kind.startswith("raid10"):
         return max(count // 2, 1)
-    return max(count - _PARITY.get(kind[:5], 0), 0)
+    return max(count - PARITY.get(kind[:5], 0), 0)
 
 
 def _each(segment: Segment, count: int) -> int:
@@ -58,7 +59,7 @@ def _part_names(segment: Segment) -> list[str]:
 
 def _volume_place(row: Row, name: str) -> _Place:
     """A volume as an area: stock lvm2 shows all of it, whatever part is meant."""
-    lv = row.group.vg.find_lv(name) if row.group is not None else None
+    lv = row.group.lvs.get(name) if row.group is not None else None
     return _Place(name=name, start=0, length=lv.length_le if lv is not None else 0, is_pv=False)
 
 

@@ -7,8 +7,7 @@ is not there does not stop the rest: it is given back as a line of its own.
 from __future__ import annotations
 
 from cryptlv.names import printable
-from cryptlv.report.around import is_snapshot_record, look_around
-from cryptlv.report.rows import Row
+from cryptlv.report.rows import is_snapshot_record, pv_rows_as_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +15,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cryptlv.model.vg import LogicalVolume
-    from cryptlv.report.around import Around
-    from cryptlv.report.rows import SeenGroup, SeenPv
+    from cryptlv.report.rows import Row, SeenGroup, SeenPv
 
-    Volume: TypeAlias = tuple[Around, LogicalVolume]
+    Volume: TypeAlias = tuple[SeenGroup, LogicalVolume]
 
 
 def _tags(words: Sequence[str]) -> frozenset[str]:
@@ -39,10 +37,7 @@ def choose_pvs(
     groups: Sequence[SeenGroup], orphans: Sequence[SeenPv], words: Sequence[str]
 ) -> tuple[list[Row], list[str]]:
     """A row for each physical volume, group by group as the metadata have them, those in no group last."""
-    rows = [
-        Row(group=group, pv=pv, seen=group.pvs.get(pv.id)) for group in found_order(groups) for pv in group.vg.pvs
-    ]
-    rows += [Row(seen=orphan) for orphan in orphans]
+    rows = pv_rows_as_found(found_order(groups), orphans)
     if not words:
         return rows, []
     paths, tags = _plain(words), _tags(words)
@@ -73,11 +68,11 @@ def _no_group(name: str) -> str:
     return f"volume group {printable(name)!r} not found"
 
 
-def lvs_of(around: Around, *, hidden: bool) -> list[Volume]:
+def lvs_of(group: SeenGroup, *, hidden: bool) -> list[Volume]:
     """The volumes of a group as the metadata have them, thin pools before all others."""
-    lvs = [lv for lv in around.vg.lvs if not is_snapshot_record(lv) and (hidden or lv.name not in around.hidden)]
+    lvs = [lv for lv in group.vg.lvs if not is_snapshot_record(lv) and (hidden or lv.name not in group.hidden)]
     pools = [lv for lv in lvs if _is_thin_pool(lv)]
-    return [(around, lv) for lv in (*reversed(pools), *(lv for lv in lvs if not _is_thin_pool(lv)))]
+    return [(group, lv) for lv in (*reversed(pools), *(lv for lv in lvs if not _is_thin_pool(lv)))]
 
 
 def _is_thin_pool(lv: LogicalVolume) -> bool:
@@ -93,7 +88,7 @@ def choose_lvs(
     """
     if not words and not tags:
         usable = [group for group in found_order(groups) if not group.vg.is_exported]
-        return [volume for group in usable for volume in lvs_of(look_around(group), hidden=hidden)], []
+        return [volume for group in usable for volume in lvs_of(group, hidden=hidden)], []
     by_name = {group.vg.name: group for group in groups}
     named: dict[str, list[str]] = {}
     for vg_name, lv_name in words:
@@ -125,7 +120,7 @@ def _unknown(group: SeenGroup, names: Sequence[str]) -> list[str]:
 def _matching(group: SeenGroup, names: Sequence[str], wanted: frozenset[str], *, hidden: bool) -> list[Volume]:
     whole = "" in names or bool(wanted.intersection(group.vg.tags))
     return [
-        (around, lv)
-        for around, lv in lvs_of(look_around(group), hidden=hidden)
+        (group, lv)
+        for _, lv in lvs_of(group, hidden=hidden)
         if whole or lv.name in names or wanted.intersection(lv.tags)
     ]

@@ -89,7 +89,7 @@ def attributes(row: Row) -> str:
         return ""
     if lv.status == _ORDINARY_STATUS and not lv.flags and _is_ordinary(row):  # most are, and there may be thousands
         policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
-        state = "a" if lv.id in group.active_ids else "-"
+        state = "a" if group.is_active(lv) else "-"
         return f"-w{policy}-{state}---{'p' if lv.name in group.partial else '-'}-"
     shape = Shape(lv, row)
     policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
@@ -99,7 +99,7 @@ def attributes(row: Row) -> str:
             "-" if shape.is_pvmove else "w" if lv.is_writable else "r" if "READ" in lv.status else "-",
             policy.upper() if "LOCKED" in lv.status else policy,
             "m" if "FIXED_MINOR" in lv.status else "-",
-            "a" if lv.id in group.active_ids else "-",
+            "a" if group.is_active(lv) else "-",
             "-",
             _target_letter(shape),
             "z" if _zeroes(row) else "-",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cryptlv.names import printable
-from cryptlv.report.around import look_around
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def _used(group: SeenGroup) -> int:
 
 
 def _visible(group: SeenGroup) -> int:
-    return len(group.vg.lvs) - len(look_around(group).hidden)
+    return len(group.vg.lvs) - len(group.hidden)
 
 
 def _present(group: SeenGroup) -> int:

@@ -11,13 +11,15 @@ absent) and `area_offset` (sectors into the first extent at which the data begin
 
 from __future__ import annotations
 
-from cryptlv.errors import FormatError
+from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import CryptTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
 from cryptlv.names import printable
 from cryptlv.segments.places import (
     area_id_items,
+    areas_on_pvs,
+    go_on,
     parse_identified_areas,
     parse_number,
     parse_word,
@@ -25,7 +27,9 @@ from cryptlv.segments.places import (
     render_areas,
     rescaled_areas,
     shift_area,
+    with_area,
 )
+from cryptlv.units import round_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +37,12 @@ if TYPE_CHECKING:
 
     from cryptlv.model.mapping import Target
     from cryptlv.model.nodes import Item, Section
-    from cryptlv.model.vg import Area, Footprint, LogicalVolume, PlaceLookup, Surroundings
+    from cryptlv.model.vg import Area, Footprint, LogicalVolume, PlaceLookup, Surroundings, VolumeGroup
 
 TYPE = "crypt"
+IV_ROOM_SECTORS = 2**40
+"""What a volume may grow to, 512 TiB, before its tweaks meet those of the next volume of its keystore."""
+_MAX_IV_BASE = 2**62
 _KEYS = frozenset(("crypto_store", "areas", "area_ids", "iv_base", "area_offset"))
 
 
@@ -55,6 +62,9 @@ class CryptSegment(Segment):
     @property
     def keystores(self) -> tuple[str, ...]:
         return (self.crypto_store,)
+
+    def places(self) -> tuple[Area, ...]:
+        return self.areas
 
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))
@@ -80,13 +90,32 @@ class CryptSegment(Segment):
             start_le=scale(self.start_le), length_le=scale(self.length_le), areas=rescaled_areas(self.areas, scale)
         )
 
+    @property
+    def data_offset_sectors(self) -> int:
+        return self.area_offset_sectors
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        return areas_on_pvs(self.areas)
+
+    def moved(self, number: int, area: PvArea) -> CryptSegment:
+        """The IV is counted from the start of the volume: where a sector lies means nothing to its ciphertext."""
+        return self.replace(areas=with_area(self.areas, number, area), area_offset_sectors=0)
+
+    def joined(self, following: Segment) -> CryptSegment | None:
+        if not isinstance(following, CryptSegment) or self.end_le != following.start_le:
+            return None
+        alike = following.replace(start_le=self.start_le, length_le=self.length_le, areas=self.areas)
+        if alike != self or not go_on(self.areas, self.length_le, following.areas):
+            return None
+        return self.replace(length_le=self.length_le + following.length_le)
+
     def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
         (area,) = self.areas
         start = self.start_le * lookup.extent_size_sectors
         yield CryptTarget(
             start_sectors=start,
             length_sectors=self.length_le * lookup.extent_size_sectors,
-            pv_id=area.pv_id if isinstance(area, PvArea) else area.lv_name,
+            pv_id=lookup.place_id(area),
             offset_sectors=lookup.sector(area) + self.area_offset_sectors,
             crypto_store=self.crypto_store,
             iv_offset_sectors=self.iv_base_sectors + start,
@@ -99,13 +128,26 @@ class CryptSegment(Segment):
             yield "stripes", "a crypt segment has areas, this one has stripes"
         if not 0 <= self.area_offset_sectors < max(around.vg.extent_size_sectors, 1):
             yield "area_offset", f"area_offset {self.area_offset_sectors} is not within the first extent"
-        if not 0 <= self.iv_base_sectors < 2**62:
+        if not 0 <= self.iv_base_sectors < _MAX_IV_BASE:
             yield "iv_base", f"iv_base {self.iv_base_sectors} is negative, or too large"
+        for area in self.areas:
+            if isinstance(area, LvArea):
+                yield from self._check_below(area, around)
         store = around.lvs.get(self.crypto_store)
         if store is None:
             yield "crypto_store", f"keystore {printable(self.crypto_store[:64])} does not exist"
         elif any(segment.type_name != "crypt-keystore" for segment in store.segments[:1]):
             yield "crypto_store", f"{printable(self.crypto_store)} is not a keystore"
+
+    def _check_below(self, area: LvArea, around: Surroundings) -> Iterator[tuple[str, str]]:
+        """The rules of a stacked segment: it lies within a hidden volume."""
+        below = around.lvs.get(area.lv_name)
+        if below is None:
+            return  # told by the check of parts
+        if below.is_visible:
+            yield "areas", f"{printable(area.lv_name)} is visible, and must be hidden below an encrypted volume"
+        if area.start_le < 0 or area.start_le + self.length_le > below.length_le:
+            yield "areas", f"reaches beyond the {below.length_le} extents of {printable(area.lv_name)}"
 
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         yield "crypto_store", self.crypto_store
@@ -131,3 +173,40 @@ def parse(section: Section, head: dict[str, object], pv_ids: Mapping[str, str], 
         extra=items_without(section.items, _KEYS),
         **head,  # type: ignore[arg-type]
     )
+
+
+def next_iv_base(vg: VolumeGroup, store_name: str) -> int:
+    """The `iv_base_sectors` of a further volume of a keystore, 0 for its first: volumes with one key must never use a
+    tweak twice, so that each begins 2^40 sectors, or as many more as are in use, after the others.
+
+    Raises RefusedError when no room is left.
+    """
+    behind = [
+        segment.iv_base_sectors + lv.length_le * vg.extent_size_sectors
+        for lv in vg.lvs
+        for segment in lv.segments
+        if isinstance(segment, CryptSegment) and segment.crypto_store == store_name
+    ]
+    base = round_up(max(behind, default=0), IV_ROOM_SECTORS)
+    if base >= _MAX_IV_BASE:
+        raise RefusedError(f"keystore {printable(store_name)} has no room for tweaks of a further volume")
+    return base
+
+
+def reused_tweaks(vg: VolumeGroup) -> Iterator[tuple[str, str, str]]:
+    """Where two sectors are encrypted with the same key and tweak: (keystore, volume, other volume)."""
+    last: tuple[str, int, str] = ("", 0, "")
+    for store, start, end, name in sorted(_tweaks(vg)):
+        if store == last[0] and start < last[1]:
+            yield store, last[2], name
+        if store != last[0] or end > last[1]:
+            last = (store, end, name)
+
+
+def _tweaks(vg: VolumeGroup) -> Iterator[tuple[str, int, int, str]]:
+    """The tweaks of each segment: (keystore, first, the one behind the last, volume)."""
+    for lv in vg.lvs:
+        for segment in lv.segments:
+            if isinstance(segment, CryptSegment):
+                first = segment.iv_base_sectors + segment.start_le * vg.extent_size_sectors
+                yield segment.crypto_store, first, first + segment.length_le * vg.extent_size_sectors, lv.name

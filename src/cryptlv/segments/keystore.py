@@ -17,12 +17,14 @@ from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
 from cryptlv.segments.places import (
     area_id_items,
+    areas_on_pvs,
     parse_identified_areas,
     parse_number,
     parse_word,
     renamed_areas,
     render_areas,
     rescaled_areas,
+    with_area,
 )
 
 TYPE_CHECKING = False
@@ -55,6 +57,16 @@ class KeystoreSegment(Segment):
         for area in self.areas:
             if isinstance(area, PvArea):
                 yield area.pv_id, area.start_pe, self.length_le
+
+    @property
+    def is_indivisible(self) -> bool:
+        return True
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        return areas_on_pvs(self.areas)
+
+    def moved(self, number: int, area: PvArea) -> KeystoreSegment:
+        return self.replace(areas=with_area(self.areas, number, area))
 
     def made_safe(self) -> KeystoreSegment:
         """The form that stock lvm2 can read: one extent at least."""

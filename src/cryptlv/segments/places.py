@@ -37,6 +37,21 @@ def rescaled_areas(areas: tuple[Area, ...], scale: Callable[[int], int]) -> tupl
     )
 
 
+def go_on(areas: tuple[Area, ...], extents: int, following: tuple[Area, ...]) -> bool:
+    """Whether places go on in others, each `extents` after its start."""
+    return tuple(shift_area(area, extents) for area in areas) == following
+
+
+def areas_on_pvs(areas: tuple[Area, ...]) -> Iterator[tuple[int, PvArea]]:
+    """The places on physical volumes, each with its number among the areas."""
+    return ((number, area) for number, area in enumerate(areas) if isinstance(area, PvArea))
+
+
+def with_area(areas: tuple[Area, ...], number: int, area: Area) -> tuple[Area, ...]:
+    """The places with another one as number `number`."""
+    return (*areas[:number], area, *areas[number + 1 :])
+
+
 def parse_areas(value: Value | None, pv_ids: Mapping[str, str], where: str, field: str) -> tuple[Area, ...]:
     """Places from a list of names and extents. A name that is no PV section's is a logical volume's.
 

@@ -6,7 +6,16 @@ from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
-from cryptlv.segments.places import parse_areas, renamed_areas, render_areas, rescaled_areas, shift_area
+from cryptlv.segments.places import (
+    areas_on_pvs,
+    go_on,
+    parse_areas,
+    renamed_areas,
+    render_areas,
+    rescaled_areas,
+    shift_area,
+    with_area,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +43,9 @@ class StripedSegment(Segment):
     @property
     def shown_type(self) -> str:
         return "linear" if len(self.areas) == 1 else TYPE
+
+    def places(self) -> tuple[Area, ...]:
+        return self.areas
 
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))
@@ -67,10 +79,29 @@ class StripedSegment(Segment):
             start_le=scale(self.start_le), length_le=scale(self.length_le), areas=rescaled_areas(self.areas, scale)
         )
 
+    @property
+    def le_per_pe(self) -> int:
+        return max(len(self.areas), 1)
+
+    def movable(self) -> Iterator[tuple[int, PvArea]]:
+        return areas_on_pvs(self.areas)
+
+    def moved(self, number: int, area: PvArea) -> StripedSegment:
+        return self.replace(areas=with_area(self.areas, number, area))
+
+    def joined(self, following: Segment) -> StripedSegment | None:
+        if not isinstance(following, StripedSegment) or self.end_le != following.start_le:
+            return None
+        length_le = self.length_le + following.length_le
+        alike = following.replace(start_le=self.start_le, length_le=self.length_le, areas=self.areas)
+        if alike != self or not go_on(self.areas, self.length_le // max(len(self.areas), 1), following.areas):
+            return None
+        return self.replace(length_le=length_le)
+
     def targets(self, lookup: PlaceLookup) -> Iterator[Target]:
         start = self.start_le * lookup.extent_size_sectors
         length = self.length_le * lookup.extent_size_sectors
-        places = tuple((_pv_id(area), lookup.sector(area)) for area in self.areas)
+        places = tuple((lookup.place_id(area), lookup.sector(area)) for area in self.areas)
         if len(places) == 1:
             (pv_id, offset), *_ = places
             yield LinearTarget(start_sectors=start, length_sectors=length, pv_id=pv_id, offset_sectors=offset)
@@ -94,10 +125,6 @@ class StripedSegment(Segment):
             yield "stripe_size", self.stripe_size_sectors
         yield "stripes", render_areas(self.areas, pv_names)
         yield from self.extra
-
-
-def _pv_id(area: Area) -> str:
-    return area.pv_id if isinstance(area, PvArea) else area.lv_name
 
 
 def parse(section: Section, head: dict[str, object], pv_ids: Mapping[str, str], where: str) -> StripedSegment:

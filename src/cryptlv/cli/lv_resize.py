@@ -1,0 +1,115 @@
+"""lvextend, lvreduce, lvresize."""
+
+from __future__ import annotations
+
+from cryptlv.cli.options import Command, Option
+from cryptlv.cli.sizes import ALLOCATION, policy_of, size_of, stripe_size_of
+from cryptlv.cli.terminal import Terminal, open_command, split_lv
+from cryptlv.errors import UsageError
+from cryptlv.ops.candidates import parse_pv_argument
+from cryptlv.ops.lv_resize import EXTEND, REDUCE, RESIZE, ResizeRequest, foresee, resize
+from cryptlv.units import format_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cryptlv.cli.options import Arguments
+
+_TYPES = ("linear", "striped", "crypt")
+_SIGNS = {EXTEND: "+", REDUCE: "-", RESIZE: "+-"}
+
+
+def _request(arguments: Arguments, way: str) -> ResizeRequest:
+    """What was asked for; only the growing of a volume may leave the size out, for all the room on some PVs."""
+    sized = arguments.has("size") or arguments.has("extents") or way == REDUCE or len(arguments.words) < 2
+    is_linear = arguments.has("type") and arguments.choice("type", _TYPES, "") == "linear"
+    if is_linear and arguments.number("stripes", 1) > 1:
+        raise UsageError("a linear volume has no stripes: leave -i or --type out")
+    return ResizeRequest(
+        way=way,
+        size=size_of(arguments, _SIGNS[way]) if sized else None,
+        stripes=1 if is_linear else arguments.number("stripes"),
+        stripe_size_sectors=stripe_size_of(arguments),
+        policy=policy_of(arguments),
+        pvs=tuple(parse_pv_argument(word) for word in arguments.words[1:]),
+    )
+
+
+def _run(arguments: Arguments, way: str) -> int:
+    if not arguments.words:
+        raise UsageError(f"{arguments.command.name}: name the volume, VG/LV")
+    vg_name, lv_name = split_lv(arguments.words[0])
+    request = _request(arguments, way)
+    terminal = Terminal(arguments)
+    name = f"{vg_name}/{lv_name}"
+    with open_command(arguments, terminal) as session:
+        foreseen = None
+        if way != EXTEND:
+            foreseen = foresee(session, vg_name, lv_name, request)
+            if foreseen.is_shorter and not session.test:
+                size = format_size(foreseen.size_bytes(foreseen.after_le))
+                terminal.confirm(
+                    f"Reducing {name} to {size} may destroy what is behind that (filesystem etc.). "
+                    f"Do you really want to reduce {name}?"
+                )
+        done = resize(session, vg_name, lv_name, request, foreseen)
+        terminal.say(f"Size of logical volume {name} changed {done.change}.")
+        terminal.say(f"Logical volume {name} successfully resized.")
+    return 0
+
+
+def _lvextend(arguments: Arguments) -> int:
+    return _run(arguments, EXTEND)
+
+
+def _lvreduce(arguments: Arguments) -> int:
+    return _run(arguments, REDUCE)
+
+
+def _lvresize(arguments: Arguments) -> int:
+    return _run(arguments, RESIZE)
+
+
+def _sizes(signs: str) -> tuple[Option, ...]:
+    return (
+        Option(long="size", short="L", takes=f"[{signs}]Size[m|UNIT]", help="The new size, or the change of it."),
+        Option(
+            long="extents",
+            short="l",
+            takes=f"[{signs}]Number[%VG|%FREE|%PVS|%LV]",
+            help="The same in extents or as a percentage.",
+        ),
+    )
+
+
+_TYPE = Option(long="type", takes="linear|striped|crypt", help="What is added; the volume's own type.")
+_NOTES = """
+What is added to an encrypted volume is encrypted with the same key, and nobody is asked for it. A volume that is
+active may grow, not shrink. What is cut off is not overwritten.
+"""
+LVEXTEND = Command(
+    name="lvextend",
+    summary="Make a logical volume larger.",
+    usage=(
+        "-L [+]Size|-l [+]Extents[%VG|%FREE|%PVS|%LV] VG/LV [PATH[:PE[-PE]]|@TAG ...]",
+        "VG/LV PATH ...",
+    ),
+    options=(*_sizes("+"), *ALLOCATION, _TYPE),
+    run=_lvextend,
+    notes=_NOTES,
+)
+LVREDUCE = Command(
+    name="lvreduce",
+    summary="Make a logical volume smaller.",
+    usage=("-L [-]Size|-l [-]Extents[%VG|%FREE|%PVS|%LV] VG/LV",),
+    options=_sizes("-"),
+    run=_lvreduce,
+    notes=_NOTES,
+)
+LVRESIZE = Command(
+    name="lvresize",
+    summary="Make a logical volume larger or smaller.",
+    usage=("-L [+|-]Size|-l [+|-]Extents[%VG|%FREE|%PVS|%LV] VG/LV [PATH[:PE[-PE]]|@TAG ...]",),
+    options=(*_sizes("+|-"), *ALLOCATION, _TYPE),
+    run=_lvresize,
+    notes=_NOTES,
+)

@@ -71,18 +71,18 @@ def check_lv_name(vg_name: str, name: str, suffix: str = "") -> str:
     return name
 
 
+def check_tag(text: str) -> str:
+    """A tag without the `@` that may stand before it; raises UsageError (lib/misc/lvm-string.c:validate_tag)."""
+    tag = text.removeprefix("@")
+    if not tag or len(tag) > _MAX_TAG or not _TAG_CHARACTERS.issuperset(tag):
+        raise UsageError(f"tag {printable(text[:64])!r} is not allowed: use A-Z a-z 0-9 . _ + - / = ! : & #")
+    return tag
+
+
 def is_keystore_name(name: str) -> bool:
     """Whether `name` is `cryptostoreN`, N a number."""
     tail = name.removeprefix(KEYSTORE_PREFIX)
     return tail != name and tail.isascii() and tail.isdigit()
-
-
-def check_tag(text: str) -> str:
-    """A tag without the @ that may stand before it; raises UsageError (lib/misc/lvm-string.c:validate_tag)."""
-    tag = text.removeprefix("@")
-    if not tag or tag[0] == "-" or len(tag) > _MAX_TAG or not _TAG_CHARACTERS.issuperset(tag):
-        raise UsageError(f"tag {printable(text[:200])!r} is not allowed: use A-Z a-z 0-9 . _ - + / = ! : & #")
-    return tag
 
 
 def parse_uuid(text: str) -> str:

@@ -93,7 +93,7 @@ def test_a_device_named_twice(machine: Machine) -> None:
 def test_a_second_volume_group_of_that_name(vg0: Machine) -> None:
     vg0.image("c.img")
     with nothing_changes(vg0):
-        assert "'vg0' already exists" in vg0.fail("vgcreate", "vg0", "c.img")
+        assert "called vg0 already exists" in vg0.fail("vgcreate", "vg0", "c.img")
 
 
 def test_a_second_volume_of_that_name(secret: Machine) -> None:

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import DeviceError
-from cryptlv.host.archive import RETAIN_DAYS, RETAIN_MIN, read_archive, write_archive, write_backup, write_whole_file
+from cryptlv.errors import DeviceError, FormatError, NotFoundError
+from cryptlv.host.archive import (
+    archive_paths,
+    read_archive,
+    read_metadata_file,
+    remove_backup,
+    write_archive,
+    write_backup,
+    write_whole_file,
+)
+from cryptlv.host.lvmconf import RETAIN_DAYS, RETAIN_MIN
 from cryptlv.host.system import make_environment
 
 if TYPE_CHECKING:
@@ -80,3 +89,36 @@ def test_archives_are_read_newest_first(tmp_path: Path) -> None:
     os.unlink(paths[1])
     os.mkdir(paths[1])
     assert list(read_archive(str(tmp_path), "vg")) == [(paths[2], b"three"), (paths[0], b"one")]
+
+
+@pytest.mark.parametrize(("days", "least", "left"), [(0, 2, 2), (0, 0, 0), (1, 0, 4), (0, 9, 4)])
+def test_how_many_archives_stay_is_for_the_configuration_to_say(
+    tmp_path: Path, days: int, least: int, left: int
+) -> None:
+    env = make_environment("")
+    for number in range(3):
+        path = write_archive(str(tmp_path), "vg", b"x", env)
+        os.utime(path, (env.now - number, env.now - number))
+    write_archive(str(tmp_path), "vg", b"x", env, retain_min=least, retain_days=days)
+    assert len(archive_paths(str(tmp_path), "vg")) == max(left, 1), "the newest always stays"
+
+
+def test_archives_are_given_oldest_first_and_a_backup_goes_quietly(tmp_path: Path) -> None:
+    env = make_environment("")
+    written = [write_archive(str(tmp_path), "vg", b"x", env) for _ in range(3)]
+    assert archive_paths(str(tmp_path), "vg") == tuple(written)
+    assert archive_paths(str(tmp_path / "none"), "vg") == ()
+    with pytest.raises(DeviceError, match="cannot read"):
+        archive_paths(written[0], "vg")
+    path = write_backup(str(tmp_path), "vg", b"text")
+    assert read_metadata_file(path) == b"text"
+    remove_backup(str(tmp_path), "vg")
+    remove_backup(str(tmp_path), "vg")
+    with pytest.raises(NotFoundError, match="no such file"):
+        read_metadata_file(path)
+    with pytest.raises(DeviceError, match="cannot be read"):
+        read_metadata_file(str(tmp_path))
+    with open(path, "wb") as file:
+        file.truncate(65 * 1024 * 1024)
+    with pytest.raises(FormatError, match="larger than any"):
+        read_metadata_file(path)

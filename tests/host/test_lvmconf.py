@@ -63,3 +63,14 @@ def test_a_source_that_gives_nothing_is_told(tmp_path: Path) -> None:
     found = settings(tmp_path, 'global { system_id_source = "file" system_id_file = "/none/x" }')
     assert any("/none/x" in line for line in found.warnings)
     assert any("not used" in line for line in settings(tmp_path, "", 'local/system_id = "x"').warnings)
+
+
+def test_which_backups_are_kept(tmp_path: Path) -> None:
+    found = settings(
+        tmp_path,
+        "backup { backup = 0 archive = 'no' backup_dir = '/b' archive_dir = '/a' retain_min = 3 retain_days = -1 }",
+    )
+    assert (found.backup, found.archive, found.backup_dir, found.archive_dir) == (False, False, "/b", "/a")
+    assert (found.retain_min, found.retain_days) == (3, 0)
+    found = settings(tmp_path, "backup { backup = 'on' archive = 2 retain_min = 'x' }")
+    assert (found.backup, found.archive, found.retain_min) == (True, True, 10)

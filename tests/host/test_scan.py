@@ -9,9 +9,11 @@ import pytest
 from cryptlv.errors import CheckError, FormatError, NotFoundError, RefusedError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.host.scan import scan
+from cryptlv.model.vg_edit import VgChange
 from cryptlv.ondisk.crc import lvm_crc
+from cryptlv.ondisk.label import encode_label, find_labels
 from cryptlv.ops import lv as lvs
-from cryptlv.ops import vg
+from cryptlv.ops import vg, vg_change
 from support.crash import Event, RecordingDevice
 from support.disks import Disks, make_disks
 from support.hostile import (
@@ -163,3 +165,30 @@ def test_texts_of_one_device_share_what_they_may_take() -> None:
     problems = [area.problem for area in scan([evil]).pvs[0].areas]
     assert problems[:2] == ["", ""]
     assert all("/d0 at byte" in problem and "more in the metadata" in problem for problem in problems[3:])
+
+
+def test_of_two_groups_with_the_same_physical_volumes_the_newer_counts(tmp_path: Path) -> None:
+    """What a crash leaves while a group gets a new id."""
+    disks = make_disks(tmp_path, (1, 1))
+    old = contents(disks)["/d1"]
+    with disks.session() as session:
+        vg_change.change(session, "vg0", VgChange(), new_id=True)
+    new = disks.group()
+    world = scan(devices({"/d0": contents(disks)["/d0"], "/d1": old}))
+    assert world.group("vg0").vg == new
+    assert any("is newer" in warning for warning in world.warnings)
+
+
+def test_of_two_labels_the_one_counts_that_the_metadata_name() -> None:
+    evil = MemoryDevice(IMAGE_BYTES, path="/d0")
+    for place, data in with_text(group()).items():
+        evil.write(place, data)
+    first = find_labels(evil.read(0, 2048))[0][0]
+    other = first.replace(pv_id="other0-0000-0000-0000-0000-0000-000000")
+    for order in ((first, other), (other, first)):
+        evil.write(512, encode_label(order[0].replace(sector=1)) + encode_label(order[1].replace(sector=2)))
+        (pv,) = scan([evil]).pvs
+        assert pv.label.pv_id == first.pv_id
+        assert pv.spare is not None
+        assert pv.spare.pv_id == other.pv_id
+        assert pv.is_unmarked

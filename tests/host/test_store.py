@@ -8,7 +8,16 @@ import pytest
 
 from cryptlv.errors import CheckError, CommitError, NoSpaceError
 from cryptlv.host.devices import MemoryDevice
-from cryptlv.host.store import check_room, prepare, usable_places, write_metadata
+from cryptlv.host.store import (
+    check_room,
+    erase_metadata,
+    ignore_areas,
+    plan_areas,
+    plan_places,
+    prepare,
+    usable_places,
+    write_metadata,
+)
 from cryptlv.host.system import make_environment
 from cryptlv.model.vg import LogicalVolume
 from cryptlv.ops import lv as lvs
@@ -19,6 +28,8 @@ from support.disks import MIB, REQUEST, Disks, Known, make_disks
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptlv.host.scan import MetadataArea
 
 ENV = make_environment("test")
 
@@ -117,3 +128,43 @@ def test_room_is_known_without_a_write(tmp_path: Path) -> None:
     with pytest.raises(NoSpaceError, match="/d0: metadata of volume group vg0"):
         check_room(places, group.vg.replace(tags=tuple(f"tag{number:050}" for number in range(12000))), ENV)
     assert disks.devices["/d0"].read(0, MIB) == before
+
+
+def areas_of(disks: Disks) -> tuple[MetadataArea, ...]:
+    with disks.session() as session:
+        return session.world().group("vg0").areas
+
+
+def test_areas_are_chosen_up_to_date_ones_first(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1, 1, 1))
+    first, second, third = areas_of(disks)
+    assert second.vg is not None
+    stale = first.replace(vg=second.vg.replace(seqno=1))
+    header = third.header
+    assert header is not None
+    assert header.committed is not None
+    idle = third.replace(header=header.with_slots(header.committed.replace(flags=1), None), vg=None)
+    damaged = third.replace(header=None)
+    assert plan_areas((stale, second, idle)) == ([stale, second], [])
+    assert plan_areas((stale, second, idle), 1) == ([second], [stale])
+    assert plan_areas((stale, second, idle), 3) == ([stale, second, idle], [])
+    assert plan_areas((stale, idle), use_all=True) == ([stale, idle], [])
+    assert plan_areas((idle,)) == ([idle], []), "one at least"
+    assert plan_areas((damaged, second), 2) == ([second], [])
+
+
+def test_areas_are_ignored_and_what_cannot_be_is_told(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1, 1))
+    places = plan_places(areas_of(disks), lambda path: disks.devices[path])
+    assert ignore_areas(places[1:]) == ()
+    assert [area.is_ignored for area in areas_of(disks)] == [False, True]
+    events: list[Event] = []
+    failing = RecordingDevice("/d0", bytes(disks.devices["/d0"].read(0, 16 * MIB)), events, 0)
+    (miss,) = ignore_areas([places[0].replace(device=failing)])
+    assert "No space left" in miss
+
+
+def test_erased_metadata_are_those_of_no_group(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (2, 1))
+    erase_metadata(plan_places(areas_of(disks), lambda path: disks.devices[path]), "vg0")
+    assert disks.group() is None

@@ -94,3 +94,11 @@ def test_a_process_that_handles_keys_leaves_no_core_dump() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split(maxsplit=1) == ["0", "(0, 0)\n"]
+
+
+def test_stocks_configuration_says_where_metadata_are_kept() -> None:
+    elsewhere = HostSettings(backup_dir="/b", archive_dir="/a")
+    found = observe_directories({"LVM_SYSTEM_DIR": "/s"}, 0, elsewhere)
+    assert (found.backup_dir, found.archive_dir) == ("/b", "/a")
+    found = observe_directories({"HOME": "/h", "XDG_RUNTIME_DIR": "/r"}, 5, elsewhere)
+    assert found.backup_dir == "/h/.local/state/cryptlv/backup", "stock's directories are not a user's"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
+from cryptlv.host.lvmconf import HostSettings
+from cryptlv.model.vg_edit import VgChange
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.commit import commit_change
+from cryptlv.ops.pv import mark_used
+from cryptlv.ops.vg_change import change
 from support.disks import MIB, PASSPHRASE, REQUEST, Known, make_disks
 
 if TYPE_CHECKING:
@@ -67,3 +72,32 @@ def test_a_step_within_a_command_is_not_archived(tmp_path: Path) -> None:
         group = session.world().group("vg0")
         commit_change(session, group, group.vg, archive=False)
     assert sorted(archive.iterdir()) == before
+
+
+def test_what_is_kept_is_for_the_settings_and_the_command_to_say(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    kept = {}
+    for name, settings, autobackup in (
+        ("both", HostSettings(), None),
+        ("none", HostSettings(backup=False, archive=False), None),
+        ("asked", HostSettings(backup=False, archive=False), True),
+        ("not asked", HostSettings(), False),
+    ):
+        shutil.rmtree(tmp_path / "system", ignore_errors=True)
+        said: list[str] = []
+        with disks.session(said.append, settings) as session:
+            session._autobackup = autobackup
+            change(session, "vg0", VgChange(add_tags=(name.replace(" ", ""),)))
+        kept[name] = sorted(path.name for path in (tmp_path / "system").glob("*"))
+        assert any("NOT backed up" in line for line in said) == ("backup" not in kept[name])
+    assert kept == {"both": ["archive", "backup"], "none": [], "asked": ["archive", "backup"], "not asked": []}
+
+
+def test_a_label_that_does_not_say_so_is_marked_as_used_by_the_next_change(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1, 1))
+    with disks.session() as session:
+        world = session.world()
+        mark_used(session.device("/d1", writable=True), world.pvs[1], used=False)
+        assert [pv.path for pv in session.world().group("vg0").unmarked] == ["/d1"]
+        change(session, "vg0", VgChange(add_tags=("t",)))
+        assert session.world().group("vg0").unmarked == ()

@@ -8,8 +8,9 @@ import pytest
 
 from cryptlv.errors import ExistsError, InUseError, RefusedError, UsageError
 from cryptlv.host.devices import MemoryDevice
-from cryptlv.ondisk.label import find_label
-from cryptlv.ops import pv
+from cryptlv.model.vg_edit import VgChange
+from cryptlv.ondisk.label import encode_label, find_label, find_labels
+from cryptlv.ops import pv, vg_change
 from support.crash import Event, RecordingDevice
 from support.disks import MIB, Disks, make_disks
 
@@ -180,3 +181,30 @@ def test_paths_are_made_absolute_and_unique(tmp_path: Path, monkeypatch: pytest.
     assert pv.absolute_paths(("a", "/b")) == (str(tmp_path / "a"), "/b")
     with pytest.raises(RefusedError, match="more than once"):
         pv.absolute_paths(("a", f"{tmp_path}/./a"))
+
+
+def test_without_zeroing_only_labels_are_cleared(tmp_path: Path) -> None:
+    device = MemoryDevice(16 * MIB, path="/n")
+    with Disks(tmp_path, {"/n": device}).session() as session:
+        pv.create(session, ("/n",))
+        (old,), _ = find_labels(device.read(0, 2048))
+        device.write(0, encode_label(old.replace(sector=0)))
+        device.write(1024, b"boot code")
+        pv.write_new(device, old, pv.PvOptions(zero=False))
+        assert find_labels(device.read(0, 2048))[0] == (old,)
+        assert device.read(1024, 9) == b"boot code"
+        pv.write_new(device, old)
+        assert not any(device.read(1024, 9))
+
+
+def test_an_ignored_area_stays_so_when_its_volume_is_released(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1, 1))
+    with disks.session() as session:
+        vg_change.change(session, "vg0", VgChange(metadata_copies=1))
+        found = session.world().pvs
+        assert [area.is_ignored for place in found for area in place.areas] == [False, True]
+        for place in found:
+            pv.release(disks.devices[place.path], place.label)
+        after = session.world().pvs
+        assert [area.is_ignored for place in after for area in place.areas] == [False, True]
+        assert not any(place.label.is_used for place in after)

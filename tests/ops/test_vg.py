@@ -65,5 +65,5 @@ def test_nothing_is_written_when_one_device_must_not_be_taken(tmp_path: Path) ->
 def test_a_physical_volume_of_a_group_that_is_gone_or_damaged_is_not_taken(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1,))
     disks.devices["/d0"].write(4096, bytes(512))
-    with disks.session() as session, pytest.raises(InUseError, match="not found"):
+    with disks.session() as session, pytest.raises(InUseError, match="metadata is missing"):
         vg.create(session, "vg1", ("/d0",))

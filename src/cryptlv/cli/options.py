@@ -53,6 +53,7 @@ COMMON_OPTIONS = (
     Option(long="test", short="t", help="Do everything but write: nothing is changed."),
     Option(long="yes", short="y", help="Answer every question with yes."),
     Option(long="force", short="f", help="Do what is refused otherwise; -ff overrides more."),
+    Option(long="autobackup", short="A", takes="y|n", help="Keep metadata in backup and archive; as lvm.conf says."),
     Option(long="why", takes="TEXT", help="Why this is done: kept in the metadata's description and its archive."),
     Option(long="verbose", short="v", help="Say more about what is done."),
     Option(long="quiet", short="q", help="Say less: errors and warnings only."),

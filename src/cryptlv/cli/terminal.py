@@ -97,6 +97,7 @@ def open_command(arguments: Arguments, terminal: Terminal) -> Session:
         devices=devices,
         test=arguments.has("test"),
         force=arguments.count("force"),
+        autobackup=arguments.yes_no("autobackup"),
         command_line=_described(arguments),
         warn=terminal.warn,
         inform=terminal.say,

@@ -1,8 +1,9 @@
 """What stock lvm2's configuration says that this program must honour (lvm.conf, lvmlocal.conf).
 
-The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie, whether hints are kept, and the
-devices file's name. Within a file and from lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles,
-files of host tags (`lvm_TAG.conf`) and --config are not looked at.
+The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie, whether hints are kept, the
+devices file's name, and which backups and archives of metadata are kept (_init_backup). Within a file and from
+lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles, files of host tags (`lvm_TAG.conf`) and
+--config are not looked at.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
 
 STOCK_SYSTEM_DIR = "/etc/lvm"
 SYSTEM_DEVICES = "system.devices"
+RETAIN_MIN = 10
+RETAIN_DAYS = 30
 _MAX_SYSTEM_ID = 128
 _LVM_APPLICATION = "f64406832c2140e8ac5422d1089aae03"
-_SECTIONS = ("global", "local", "devices")
+_SECTIONS = ("global", "local", "devices", "backup")
+_TRUE = ("y", "yes", "on", "true")
 
 
 class HostSettings(Record):
-    """Settings of this host; the defaults are stock's own. `locking_dir` is "" when the configuration has none.
+    """Settings of this host; the defaults are stock's own. Directories are "" when the configuration has none.
+
+    `backup` and `archive` say whether metadata are kept after and before a change; an archive file is dropped when it
+    is older than `retain_days` and there are more than `retain_min`.
 
     `warnings` has a line for each thing in the configuration that an administrator should know.
     """
@@ -38,6 +45,12 @@ class HostSettings(Record):
     locking_dir: str = ""
     uses_hints: bool = True
     devices_file_name: str = SYSTEM_DEVICES
+    backup: bool = True
+    archive: bool = True
+    backup_dir: str = ""
+    archive_dir: str = ""
+    retain_min: int = RETAIN_MIN
+    retain_days: int = RETAIN_DAYS
     warnings: tuple[str, ...] = ()
 
     def allows(self, system_id: str | None) -> bool:
@@ -74,6 +87,12 @@ def observe_settings(directory: str, hostname: str) -> HostSettings:
         locking_dir=_text(settings, "global/locking_dir"),
         uses_hints=_text(settings, "devices/hints", "all") != "none",
         devices_file_name=_text(settings, "devices/devicesfile") or SYSTEM_DEVICES,
+        backup=_flag(settings, "backup/backup"),
+        archive=_flag(settings, "backup/archive"),
+        backup_dir=_text(settings, "backup/backup_dir"),
+        archive_dir=_text(settings, "backup/archive_dir"),
+        retain_min=_number(settings, "backup/retain_min", RETAIN_MIN),
+        retain_days=_number(settings, "backup/retain_days", RETAIN_DAYS),
         warnings=tuple(warnings),
     )
 
@@ -99,6 +118,17 @@ def _text(settings: Mapping[str, Value], name: str, default: str = "") -> str:
     return value if isinstance(value, str) else default
 
 
+def _flag(settings: Mapping[str, Value], name: str) -> bool:
+    """A setting that is on by default; numbers and words as stock takes them (libdm-config.c:_str_to_bool)."""
+    value = settings.get(name, 1)
+    return value.lower() in _TRUE if isinstance(value, str) else bool(value)
+
+
+def _number(settings: Mapping[str, Value], name: str, default: int) -> int:
+    value = settings.get(name, default)
+    return max(value, 0) if isinstance(value, int) else default
+
+
 def _system_id(settings: Mapping[str, Value], hostname: str, warnings: list[str]) -> str:
     """The host's system ID, "" when it has none."""
     source = _text(settings, "global/system_id_source", "none") or "none"
@@ -107,7 +137,7 @@ def _system_id(settings: Mapping[str, Value], hostname: str, warnings: list[str]
         warnings.append(f'local/system_id is set but not used: global/system_id_source is "{source}", not "lvmlocal"')
     if source == "none":
         return ""
-    found = _clean(_raw_system_id(source.lower(), settings, local, hostname, warnings))
+    found = clean_system_id(_raw_system_id(source.lower(), settings, local, hostname, warnings))
     if found.startswith("localhost"):
         warnings.append(f'the system ID {found} is not used: it may not begin with "localhost"')
         found = ""
@@ -160,7 +190,7 @@ def _application_id(machine_id: str) -> str:
     return uuid.UUID(bytes=digest, version=4).hex if key else ""
 
 
-def _clean(text: str) -> str:
+def clean_system_id(text: str) -> str:
     """The characters that stock keeps of a system ID (lib/misc/lvm-string.c:copy_systemid_chars)."""
     start = next((place for place, c in enumerate(text) if c.isascii() and c.isalnum()), len(text))
     return "".join(c for c in text[start:] if c.isascii() and (c.isalnum() or c in "._-+"))[:_MAX_SYSTEM_ID]

@@ -10,7 +10,7 @@ from cryptlv.errors import CryptlvError, DeviceError, FormatError, NotFoundError
 from cryptlv.model.check import check, find_violations
 from cryptlv.names import printable
 from cryptlv.ondisk.config import MAX_TEXT_BYTES, Allowance, find_place
-from cryptlv.ondisk.label import LABEL_SCAN_BYTES, check_layout, find_label
+from cryptlv.ondisk.label import EXTENSION_VERSION, LABEL_SCAN_BYTES, check_layout, find_labels
 from cryptlv.ondisk.mda import MDA_HEADER_BYTES, check_text, decode_mda_header, place_in_ring, text_pieces
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.record import Record
@@ -62,25 +62,42 @@ class MetadataArea(Record):
 
 
 class FoundPv(Record):
-    """A device with a label. `problems` says what its label has wrong; nothing may be written by such a label."""
+    """A device with a label. `problems` says what its label has wrong; nothing may be written by such a label.
+
+    `spare` is a second label: a PV whose id is being changed has both until the metadata name the new one.
+    """
 
     path: str
     size_bytes: int
     label: PvLabel
     areas: tuple[MetadataArea, ...]
     problems: tuple[str, ...] = ()
+    spare: PvLabel | None = None
+
+    @property
+    def is_unmarked(self) -> bool:
+        """Whether its label must be written when a volume group uses it: it does not say so, or there are two."""
+        label = self.label
+        return not label.is_used or label.extension_version < EXTENSION_VERSION or self.spare is not None
+
+    def relabelled(self, label: PvLabel) -> FoundPv:
+        """The same device with its spare label in force."""
+        areas = tuple(area.replace(pv_id=label.pv_id) for area in self.areas)
+        return self.replace(label=label, areas=areas, spare=self.label)
 
 
 class Group(Record):
     """A volume group as found: its newest metadata, where its PVs are, and what was odd.
 
     `areas` are the metadata areas of its own PVs; `pv_paths` has no entry for a PV whose device was not found.
+    `unmarked` are those of its PVs whose labels do not say that a volume group uses them; the next commit mends that.
     `hazards` says why writing to its volumes could destroy something else, such as metadata.
     """
 
     vg: VolumeGroup
     pv_paths: Mapping[str, str]
     areas: tuple[MetadataArea, ...]
+    unmarked: tuple[FoundPv, ...] = ()
     hazards: tuple[str, ...] = ()
 
     @property
@@ -129,11 +146,12 @@ def read_pv(device: Device, warn: Callable[[str], None], parsed: Parsed) -> Foun
     `parsed` remembers texts, which are mostly the same on all PVs of a group.
     """
     head = device.read(0, min(LABEL_SCAN_BYTES, device.size_bytes))
-    label, remarks = find_label(head)
+    labels, remarks = find_labels(head)
     for remark in remarks:
         warn(f"{device.path}: {remark}")
-    if label is None:
+    if not labels:
         return None
+    label = labels[0]
     problems = {error.field: str(error.at(device.path)) for error in check_layout(label, device.size_bytes)}
     allowance = Allowance()
     areas: list[MetadataArea] = []
@@ -153,6 +171,7 @@ def read_pv(device: Device, warn: Callable[[str], None], parsed: Parsed) -> Foun
         label=label,
         areas=tuple(areas),
         problems=tuple(problems.values()),
+        spare=labels[1] if len(labels) == 2 and labels[1].mdas == label.mdas else None,
     )
 
 
@@ -242,8 +261,20 @@ def read_pvs(devices: Iterable[Device], warn: Callable[[str], None], parsed: Par
 def assemble(pvs: Iterable[FoundPv], parsed: Parsed, warnings: Iterable[str] = ()) -> World:
     """What physical volumes make together; `warnings` are those that their reading gave, `parsed` its texts."""
     said = list(warnings)
-    kept = _settled(_without_duplicates(pvs, said))
+    kept = _settled(_without_duplicates(_by_label_in_force(list(pvs)), said))
     return World(pvs=tuple(kept), groups=_group(kept, parsed, said), warnings=tuple(said))
+
+
+def _by_label_in_force(pvs: list[FoundPv]) -> list[FoundPv]:
+    """A PV with two labels is the one that the newest metadata name (ops/vg_clone.py)."""
+    if all(pv.spare is None for pv in pvs):
+        return pvs
+    newest: dict[str, VolumeGroup] = {}
+    for vg in [area.vg for pv in pvs for area in pv.areas if area.vg is not None]:
+        if vg.id not in newest or vg.seqno > newest[vg.id].seqno:
+            newest[vg.id] = vg
+    named = {pv.id for vg in newest.values() for pv in vg.pvs}
+    return [pv.relabelled(pv.spare) if pv.spare is not None and pv.spare.pv_id in named else pv for pv in pvs]
 
 
 def _without_duplicates(pvs: Iterable[FoundPv], warnings: list[str]) -> list[FoundPv]:
@@ -289,9 +320,31 @@ def _group(pvs: Sequence[FoundPv], parsed: Parsed, warnings: list[str]) -> tuple
         if place not in parsed.violations:
             parsed.violations[place] = tuple(_violations(area))
         warnings += parsed.violations[place]
-    vgs = [area.vg for area in newest if area.vg is not None]
+    vgs = _without_superseded([area.vg for area in newest if area.vg is not None], warnings)
     owners = _owners(vgs, pvs)
     return tuple(_assemble(vg, pvs, owners, warnings) for vg in vgs)
+
+
+def _without_superseded(vgs: list[VolumeGroup], warnings: list[str]) -> list[VolumeGroup]:
+    """Of two groups with the same PVs the newer counts: one whose id is being changed is on some areas under both."""
+    if len(vgs) < 2:
+        return vgs
+    newest: dict[frozenset[str], VolumeGroup] = {}
+    for vg in vgs:
+        other = newest.setdefault(frozenset(pv.id for pv in vg.pvs), vg)
+        if vg.seqno > other.seqno:
+            newest[frozenset(pv.id for pv in vg.pvs)] = vg
+    kept = []
+    for vg in vgs:
+        best = newest[frozenset(pv.id for pv in vg.pvs)]
+        if vg.seqno < best.seqno:
+            warnings.append(
+                f"ignoring metadata seqno {vg.seqno} of volume group {vg.name} {vg.id}: seqno {best.seqno} of "
+                f"{best.name} {best.id} has the same physical volumes and is newer"
+            )
+        else:
+            kept.append(vg)
+    return kept
 
 
 def _violations(area: MetadataArea) -> Iterator[str]:
@@ -365,7 +418,13 @@ def _assemble(vg: VolumeGroup, pvs: Sequence[FoundPv], owners: Mapping[str, str]
     ]
     hazards = tuple(_hazards(vg, own))
     warnings += hazards
-    return Group(vg=vg, pv_paths=paths, areas=tuple(area for pv in own for area in pv.areas), hazards=hazards)
+    return Group(
+        vg=vg,
+        pv_paths=paths,
+        areas=tuple(area for pv in own for area in pv.areas),
+        unmarked=tuple(pv for pv in own if pv.is_unmarked),
+        hazards=hazards,
+    )
 
 
 def _hazards(vg: VolumeGroup, own: Sequence[FoundPv]) -> Iterator[str]:

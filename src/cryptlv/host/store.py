@@ -13,7 +13,15 @@ from cryptlv.errors import CheckError, CommitError, CryptlvError, NoSpaceError
 from cryptlv.model.check import check
 from cryptlv.model.edit import canonical
 from cryptlv.names import printable
-from cryptlv.ondisk.mda import encode_mda_header, max_text_bytes, next_text_offset, raw_location, text_pieces
+from cryptlv.ondisk.mda import (
+    IGNORED,
+    RawLocation,
+    encode_mda_header,
+    max_text_bytes,
+    next_text_offset,
+    raw_location,
+    text_pieces,
+)
 from cryptlv.ondisk.vgrender import render_disk
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.record import Record
@@ -26,7 +34,7 @@ if TYPE_CHECKING:
     from cryptlv.environment import Environment
     from cryptlv.host.scan import MetadataArea
     from cryptlv.model.vg import VolumeGroup
-    from cryptlv.ondisk.mda import MdaHeader, RawLocation
+    from cryptlv.ondisk.mda import MdaHeader
 
 
 class Place(Record):
@@ -38,7 +46,7 @@ class Place(Record):
     @property
     def header(self) -> MdaHeader:
         """Its header; only areas that have one are places."""
-        assert self.area.header is not None  # noqa: S101 - see usable_places
+        assert self.area.header is not None  # noqa: S101 - see plan_places
         return self.area.header
 
     def write_header(self, header: MdaHeader) -> None:
@@ -52,13 +60,65 @@ class Outcome(Record):
     misses: tuple[str, ...] = ()
 
 
+def plan_areas(
+    areas: Sequence[MetadataArea], copies: int = 0, *, use_all: bool = False
+) -> tuple[list[MetadataArea], list[MetadataArea]]:
+    """The areas that a commit writes, and those that it marks as ignored afterwards; damaged ones are neither.
+
+    `copies` is how many areas the group wants to use: 0 for those that are in use now, one at least. Up-to-date areas
+    are kept before others. (lib/metadata/metadata.c:_vg_adjust_ignored_mdas, which chooses at random.)
+    """
+    sound = [area for area in areas if area.header is not None]
+    idle = [area for area in sound if area.is_ignored]
+    used = sorted((area for area in sound if not area.is_ignored), key=_age)
+    wanted = len(sound) if use_all else copies or max(len(used), 1)
+    chosen = (*used, *idle)[:wanted]
+    return [area for area in sound if area in chosen], [area for area in used if area not in chosen]
+
+
+def _age(area: MetadataArea) -> int:
+    return -area.vg.seqno if area.vg is not None else 0
+
+
+def plan_places(areas: Sequence[MetadataArea], device_of: Callable[[str], Device]) -> list[Place]:
+    """Areas, all of them with sound headers, on their open devices."""
+    return [Place(device=device_of(area.path), area=area) for area in areas]
+
+
 def usable_places(areas: Sequence[MetadataArea], device_of: Callable[[str], Device]) -> list[Place]:
-    """The areas that a commit writes: all that have a sound header and are not ignored."""
-    return [
-        Place(device=device_of(area.path), area=area)
-        for area in areas
-        if area.header is not None and not area.is_ignored
-    ]
+    """The areas that a commit writes when as many of them stay in use as are now."""
+    return plan_places(plan_areas(areas)[0], device_of)
+
+
+def ignore_areas(places: Sequence[Place]) -> tuple[str, ...]:
+    """Mark areas as not in use; a line for each that could not be. What they hold is older than what is in force."""
+    misses: list[str] = []
+    for place in places:
+        old = place.header.committed or RawLocation(offset_bytes=0, size_bytes=0, crc=0)
+        try:
+            place.write_header(place.header.with_slots(old.replace(flags=IGNORED), None))
+            place.device.flush()
+        except CryptlvError as error:
+            misses.append(str(error))
+    return tuple(misses)
+
+
+def erase_metadata(places: Sequence[Place], vg_name: str) -> None:
+    """Make a volume group one that is not there: no area points at a text any more.
+
+    The texts stay until they are written over. The last header is the point of no return: before it the group is
+    whole, on fewer areas. Raises CommitError when a write fails; the headers are put back then.
+    """
+    for number, place in enumerate(places):
+        try:
+            place.write_header(place.header.with_slots(None, None))
+            place.device.flush()
+        except CryptlvError as error:
+            if _revert(places[: number + 1]):
+                message = f"{error}; volume group {printable(vg_name)} is not removed"
+                raise CommitError(message, outcome="reverted") from error
+            message = f"{error}; volume group {printable(vg_name)} is not properly removed"
+            raise CommitError(message, outcome="uncertain") from error
 
 
 def prepare(after: VolumeGroup, env: Environment) -> tuple[VolumeGroup, bytes]:

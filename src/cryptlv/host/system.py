@@ -34,7 +34,8 @@ _PR_SET_DUMPABLE = 4
 class Directories(Record):
     """Absolute paths; none of them need exist yet.
 
-    `devices_file` is the file's full path, `hints_dir` where stock lvm2 keeps its hints, "" when they are not ours to
+    `devices_file` is the file's full path; metadata are kept in `archive_dir` as they were before each change and in
+    `backup_dir` as they are. `hints_dir` is where stock lvm2 keeps its hints, "" when they are not ours to
     look after.
     """
 
@@ -42,17 +43,9 @@ class Directories(Record):
     run_dir: str
     lock_dir: str
     devices_file: str
+    archive_dir: str
+    backup_dir: str
     hints_dir: str = ""
-
-    @property
-    def archive_dir(self) -> str:
-        """Metadata as it was before each change."""
-        return os.path.join(self.system_dir, "archive")
-
-    @property
-    def backup_dir(self) -> str:
-        """Metadata as it is."""
-        return os.path.join(self.system_dir, "backup")
 
 
 def observe_directories(environ: Mapping[str, str], uid: int, settings: HostSettings | None = None) -> Directories:
@@ -70,9 +63,14 @@ def observe_directories(environ: Mapping[str, str], uid: int, settings: HostSett
         state = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
         system_dir = os.path.join(os.path.abspath(state), "cryptlv")
     run_dir, lock_dir = _run_directories(environ, uid)
+    is_stocks = bool(named) or system_dir == STOCK_SYSTEM_DIR
     locking_dir = settings.locking_dir if settings is not None else ""
     if locking_dir and (named or lock_dir == STOCK_LOCK_DIR):
         lock_dir = os.path.abspath(locking_dir)
+    archive_dir, backup_dir = os.path.join(system_dir, "archive"), os.path.join(system_dir, "backup")
+    if settings is not None and is_stocks:
+        archive_dir = os.path.abspath(settings.archive_dir or archive_dir)
+        backup_dir = os.path.abspath(settings.backup_dir or backup_dir)
     is_shared = not lock_dir.startswith(os.path.join(run_dir, ""))
     return Directories(
         system_dir=system_dir,
@@ -81,8 +79,10 @@ def observe_directories(environ: Mapping[str, str], uid: int, settings: HostSett
         devices_file=_devices_file(
             system_dir,
             settings.devices_file_name if settings is not None else SYSTEM_DEVICES,
-            is_stocks=not environ.get("CRYPTLV_SYSTEM_DIR") and bool(named or system_dir == STOCK_SYSTEM_DIR),
+            is_stocks=not environ.get("CRYPTLV_SYSTEM_DIR") and is_stocks,
         ),
+        archive_dir=archive_dir,
+        backup_dir=backup_dir,
         hints_dir=STOCK_RUN_DIR if is_shared and (settings is None or settings.uses_hints) else "",
     )
 

@@ -12,7 +12,7 @@ from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeAlias
 
     from cryptlv.model.mapping import Target
@@ -117,6 +117,17 @@ class Segment(Record):
         Raises RefusedError for types that cannot be cut.
         """
         raise RefusedError(f"segments of type {self.type_name} cannot be cut")
+
+    def with_pv_ids(self, pv_ids: Mapping[str, str]) -> Segment:
+        """The same segment on PVs that have got new ids: `pv_ids` has them by their old ones."""
+        return self
+
+    def rescaled(self, scale: Callable[[int], int]) -> Segment:
+        """The same segment in extents of another size; `scale` turns a number of old extents into one of new ones.
+
+        Raises RefusedError for types that are not understood.
+        """
+        raise RefusedError(f"segments of type {self.shown_type} are not understood: use lvm2's vgchange")
 
     @property
     def le_per_pe(self) -> int:

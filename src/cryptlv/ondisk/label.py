@@ -189,7 +189,13 @@ def find_label(head: bytes) -> tuple[PvLabel | None, tuple[str, ...]]:
 
     The first valid label wins, as in lvm2's label scan. Never raises.
     """
-    found: PvLabel | None = None
+    found, remarks = find_labels(head)
+    return (found[0] if found else None), remarks
+
+
+def find_labels(head: bytes) -> tuple[tuple[PvLabel, ...], tuple[str, ...]]:
+    """Every valid label in a device's first four sectors, and remarks. Never raises."""
+    found: list[PvLabel] = []
     remarks: list[str] = []
     for number in range(min(len(head) // SECTOR_SIZE, LABEL_SCAN_SECTORS)):
         sector = head[number * SECTOR_SIZE : (number + 1) * SECTOR_SIZE]
@@ -200,11 +206,10 @@ def find_label(head: bytes) -> tuple[PvLabel | None, tuple[str, ...]]:
         except FormatError as error:
             remarks.append(f"ignoring label in sector {number}: {error}")
             continue
-        if found is None:
-            found = label
-        else:
+        if found:
             remarks.append(f"ignoring additional label in sector {number}")
-    return found, tuple(remarks)
+        found.append(label)
+    return tuple(found), tuple(remarks)
 
 
 def is_label_sector(sector: bytes | bytearray, number: int) -> bool:

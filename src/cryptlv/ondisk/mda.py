@@ -29,6 +29,7 @@ _VERSION = 1
 _HEAD = struct.Struct("<I16sIQQ")
 _LOCATION = struct.Struct("<QQII")
 IGNORED = 1
+"""The flag that says an area is not in use (RAW_LOCN_IGNORED)."""
 MAX_AREA_BYTES = 2**40
 
 

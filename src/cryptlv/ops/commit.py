@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from cryptlv.errors import CryptlvError
 from cryptlv.host.archive import write_archive, write_backup
-from cryptlv.host.store import prepare, usable_places, write_metadata
+from cryptlv.host.store import ignore_areas, plan_areas, plan_places, prepare, write_metadata
 from cryptlv.model.allocate import used_extents
 from cryptlv.names import printable
 from cryptlv.ondisk.vgrender import render_backup
+from cryptlv.ops.pv import mark_used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,31 +17,49 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
 
 
-def commit_change(session: Session, group: Group, after: VolumeGroup, *, archive: bool = True) -> VolumeGroup:
+def commit_change(
+    session: Session, group: Group, after: VolumeGroup, *, use_all_areas: bool = False, archive: bool = True
+) -> VolumeGroup:
     """Put `after` in force in place of `group.vg`; gives the value committed. The caller holds the lock.
 
-    It is written to `group.areas`: for a group that gets or loses physical volumes the caller has put those of the
-    new ones in, or left those of the old ones out, and likewise in `group.pv_paths`. Each PV is noted under the name
-    that its device has now, one that is missing under the last that is known, and as missing. Without `archive` the
-    value before is not kept: there is none, or it is no more than a step of this very command. With --test everything
-    is checked and rendered and nothing is written. Raises what `write_metadata` raises, and
-    DeviceError when the archive cannot be written; the old metadata is then in force.
+    It is written to `group.areas`, as many of them as `after` wants to use, or all: for a group that gets or loses
+    physical volumes the caller has put those of the new ones in, or left those of the old ones out, and likewise in
+    `group.pv_paths` and `group.unmarked`. Each PV is noted under the name that its device has now, one that is
+    missing under the last that is known, and as missing. With --test everything is checked and rendered and nothing
+    is written. The value before is kept, unless the group is new (seqno 0), or without `archive`: for a step of a
+    change whose beginning is in the archive. Raises what `write_metadata` raises, and DeviceError when the archive
+    cannot be written; the old metadata is then in force.
     """
     after = _with_places(group, after)
     if session.test:
         vg, _ = prepare(after, session.env)
         return vg
-    if archive:
+    if archive and group.vg.seqno:
         archive_before(session, group.vg)
-    places = usable_places(group.areas, lambda path: session.device(path, writable=True))
-    outcome = write_metadata(places, after, session.env)
-    for miss in outcome.misses:
+    used, ignored = (
+        plan_places(areas, lambda path: session.device(path, writable=True))
+        for areas in plan_areas(group.areas, after.metadata_copies, use_all=use_all_areas)
+    )
+    outcome = write_metadata(used, after, session.env)
+    for miss in (*outcome.misses, *ignore_areas(ignored)):
         session.warn(f"{miss}; its copy of the metadata is old, and is renewed by the next change")
+    _mark_used(session, group, outcome.vg)
     for area in group.areas:
         if area.header is None:
             session.warn(f"{area.path}: its damaged metadata area was not written")
     backup_after(session, outcome.vg)
     return outcome.vg
+
+
+def _mark_used(session: Session, group: Group, vg: VolumeGroup) -> None:
+    """Have the labels of the group's PVs say that they are used, where they do not. The change is made already."""
+    own = {pv.id for pv in vg.pvs}
+    for found in group.unmarked:
+        if found.label.pv_id in own:
+            try:
+                mark_used(session.device(found.path, writable=True), found, used=True)
+            except CryptlvError as error:
+                session.warn(f"{error}; its label does not say that a volume group uses it")
 
 
 def _with_places(group: Group, after: VolumeGroup) -> VolumeGroup:
@@ -59,14 +78,27 @@ def _with_places(group: Group, after: VolumeGroup) -> VolumeGroup:
 
 
 def archive_before(session: Session, vg: VolumeGroup) -> None:
-    """Keep the metadata that is about to be replaced; raises DeviceError."""
+    """Keep the metadata that is about to be replaced, unless that is not wanted; raises DeviceError."""
+    if not session.keeps_archives:
+        return
     description = f"Created *before* executing '{session.env.command}'"
     text = render_backup(vg, session.env, description)
-    write_archive(session.directories.archive_dir, vg.name, text, session.env)
+    settings = session.settings
+    write_archive(
+        session.directories.archive_dir,
+        vg.name,
+        text,
+        session.env,
+        retain_min=settings.retain_min,
+        retain_days=settings.retain_days,
+    )
 
 
 def backup_after(session: Session, vg: VolumeGroup) -> None:
     """Keep the metadata that is now in force. The change is made: a failure here is a warning."""
+    if not session.keeps_backups:
+        session.warn("This metadata update is NOT backed up.")
+        return
     description = f"Created *after* executing '{session.env.command}'"
     try:
         write_backup(session.directories.backup_dir, vg.name, render_backup(vg, session.env, description))

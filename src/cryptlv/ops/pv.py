@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import CryptlvError, ExistsError, InUseError, RefusedError, UsageError
+from cryptlv.errors import CryptlvError, ExistsError, FormatError, InUseError, RefusedError, UsageError
 from cryptlv.names import parse_uuid, printable
 from cryptlv.ondisk.label import (
     DEFAULT_LABEL_SECTOR,
@@ -15,7 +15,7 @@ from cryptlv.ondisk.label import (
     is_label_sector,
 )
 from cryptlv.ondisk.layout import FixedPlaces, plan_layout
-from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, encode_mda_header
+from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, decode_mda_header, encode_mda_header
 from cryptlv.ops.consent import ask_nobody, raise_error, take_each
 from cryptlv.record import Record
 from cryptlv.units import SECTOR_SIZE, format_size
@@ -275,19 +275,34 @@ def write_label(device: Device, label: PvLabel) -> None:
 
 
 def mark_used(device: Device, found: FoundPv | PvLabel, *, used: bool) -> None:
-    """Set or clear the flag in a label that says a volume group uses the PV (PV_EXT_USED)."""
+    """Set or clear the flag in a label that says a volume group uses the PV (PV_EXT_USED).
+
+    Of a PV that has two labels the one in force goes into the first one's sector, and the other is cleared.
+    """
     label = found if isinstance(found, PvLabel) else found.label
-    write_label(device, label.replace(flags=label.flags | PV_USED if used else label.flags & ~PV_USED))
+    spare = None if isinstance(found, PvLabel) else found.spare
+    flags = label.flags | PV_USED if used else label.flags & ~PV_USED
+    sectors = sorted((label.sector, spare.sector if spare is not None else label.sector))
+    write_label(device, label.replace(flags=flags, extension_version=EXTENSION_VERSION, sector=sectors[0]))
+    if spare is not None:
+        device.write(sectors[1] * SECTOR_SIZE, bytes(SECTOR_SIZE))
+        device.flush()
 
 
 def release(device: Device, label: PvLabel) -> None:
     """Make the PV one that no volume group uses: empty its metadata areas, flush, then clear the flag in its label.
 
-    The label has the device's size then, which may have changed meanwhile (metadata.c:vg_remove_pvs). A crash between
-    the two leaves a label that says "used", which nothing takes without being forced to.
+    An area that is ignored stays so, as with lvm2. The label has the device's size then, which may have changed
+    meanwhile (metadata.c:vg_remove_pvs). A crash between the two leaves a label that says "used", which nothing takes
+    without being forced to.
     """
     for start_bytes, size_bytes in label.mdas:
-        device.write(start_bytes, encode_mda_header(MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes)))
+        header = MdaHeader(start_bytes=start_bytes, size_bytes=size_bytes)
+        try:
+            old = decode_mda_header(device.read(start_bytes, MDA_HEADER_BYTES), start_bytes, size_bytes)
+        except FormatError:
+            old = header
+        device.write(start_bytes, encode_mda_header(old if old.is_ignored else header))
     device.flush()
     size = device.size_bytes - device.size_bytes % SECTOR_SIZE
-    mark_used(device, label.replace(extension_version=EXTENSION_VERSION, device_size_bytes=size), used=False)
+    mark_used(device, label.replace(device_size_bytes=size), used=False)

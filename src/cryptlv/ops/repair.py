@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import struct
 
-from cryptlv.errors import DeviceError, FormatError, InUseError, NoSpaceError, NotFoundError, UsageError
+from cryptlv.errors import FormatError, InUseError, NoSpaceError, NotFoundError, UsageError
+from cryptlv.host.archive import read_metadata_file
 from cryptlv.names import parse_uuid, printable
 from cryptlv.ondisk.crc import lvm_crc
 from cryptlv.ondisk.label import LABEL_SCAN_BYTES, PV_USED, PvLabel, decode_label, encode_label, find_label
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 _FIRST_AREA = 4 * KIB
 _LABEL_SECTOR = 1
-_MOST_TEXT_BYTES = 64 * MIB
 
 
 class Given(Record):
@@ -58,17 +58,7 @@ def read_given(session: Session, path: str) -> Given:
 
     Raises NotFoundError, DeviceError, FormatError.
     """
-    import os
-
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > _MOST_TEXT_BYTES:
-                raise FormatError(f"larger than any metadata text ({_MOST_TEXT_BYTES} bytes)", device=path)
-            text = file.read(_MOST_TEXT_BYTES)
-    except FileNotFoundError:
-        raise NotFoundError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DeviceError(f"{path}: cannot be read: {error.strerror}") from None
+    text = read_metadata_file(path)
     try:
         vg = parse_vg(text.rstrip(b"\0"))
     except FormatError as error:

@@ -36,7 +36,8 @@ class Session:
 
     `devices` are the paths of --devices, empty for those of the devices file. `test` stops each operation before its
     first write. `force` counts the -f options. `settings` are stock's, None for its defaults. `open_device(path,
-    writable)` opens a device: FileDevice, or in tests a device that keeps a record.
+    writable)` opens a device: FileDevice, or in tests a device that keeps a record. `autobackup` says whether backups
+    and archives are written, None for what the settings say.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Session:
         inform: Warn = _ignore,
         open_device: OpenDevice | None = None,
         settings: HostSettings | None = None,
+        autobackup: bool | None = None,
     ) -> None:
         self.directories = directories
         self.env = env
@@ -60,6 +62,7 @@ class Session:
         self._warn = warn
         self._inform = inform
         self._settings = settings
+        self._autobackup = autobackup
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
         self._parsed = Parsed()
@@ -115,6 +118,16 @@ class Session:
             self._settings = HostSettings(system_id=self.env.system_id)
         return self._settings
 
+    @property
+    def keeps_backups(self) -> bool:
+        """Whether a change leaves a backup of what is in force then."""
+        return self.settings.backup if self._autobackup is None else self._autobackup
+
+    @property
+    def keeps_archives(self) -> bool:
+        """Whether a change leaves an archive file of what was in force before."""
+        return self.settings.archive if self._autobackup is None else self._autobackup
+
     def device_paths(self) -> tuple[str, ...]:
         """The devices that this command looks at."""
         return self.named_devices or self.devices_file().paths()
@@ -132,6 +145,11 @@ class Session:
         for warning in found.warnings:
             warn(warning)
         return found
+
+    def world_on(self, paths: Iterable[str]) -> World:
+        """What is on these devices, as if there were no others. Says nothing about it, but for what fails."""
+        pvs = read_pvs(self._present(paths, self.warn), _ignore, self._parsed)
+        return assemble(pvs, self._parsed)
 
     def consistent_world(self, vg_names: tuple[str, ...] = ()) -> World:
         """All that is there, each volume group (or each of those named) as it was under its lock.
@@ -241,22 +259,24 @@ class Session:
         """
         world = self.world()
         group = world.group(name)
+        _refuse_unfinished(world, group)
+        self.check_changeable(group, missing_ok=missing_ok, exported_ok=exported_ok, read_only_ok=read_only_ok)
+        self._mend_labels(world, group)
+        return group
+
+    def check_changeable(
+        self, group: Group, *, missing_ok: bool = False, exported_ok: bool = False, read_only_ok: bool = False
+    ) -> None:
+        """Raise what `writable_group` raises for a volume group that must not be changed."""
+        name = group.vg.name
         self.check_usable(group, exported_ok=exported_ok)
         if not group.vg.is_writable and not read_only_ok:
             raise RefusedError(f"volume group {printable(name)!r} is read-only")
-        for other in world.groups:
-            if other.vg.is_unfinished and {pv.id for pv in other.vg.pvs} & set(group.missing_pv_ids):
-                raise RefusedError(
-                    f"a vgsplit or vgmerge of volume group {printable(name)} with {printable(other.vg.name)} was "
-                    "interrupted: run that command again first"
-                )
         if (group.missing_pv_ids or group.vg.is_partial) and not missing_ok:
             raise RefusedError(
                 f"cannot change volume group {printable(name)!r} while physical volumes are missing; "
                 f"see: cryptlv vgreduce --removemissing {printable(name)}"
             )
-        self._mend_labels(world, group)
-        return group
 
     def _mend_labels(self, world: World, group: Group) -> None:
         """Write the labels of PVs anew whose ids were being changed when the machine stopped."""
@@ -310,6 +330,16 @@ def _ids(pv: FoundPv) -> tuple[str, ...]:
     return tuple(pv_id.replace("-", "") for pv_id in (pv.label.pv_id, pv.label.former_id) if pv_id)
 
 
+def _refuse_unfinished(world: World, group: Group) -> None:
+    """Raise RefusedError when PVs of a group are on their way into another one."""
+    for other in world.groups:
+        if other.vg.is_unfinished and {pv.id for pv in other.vg.pvs} & set(group.missing_pv_ids):
+            raise RefusedError(
+                f"a vgsplit or vgmerge of volume group {printable(group.vg.name)} with {printable(other.vg.name)} "
+                "was interrupted: run that command again first"
+            )
+
+
 def _open_file_device(path: str, writable: bool) -> Device:  # noqa: FBT001 - the shape of OpenDevice
     from cryptlv.host.devices import FileDevice
 
@@ -321,6 +351,7 @@ def open_session(
     devices: tuple[str, ...] = (),
     test: bool = False,
     force: int = 0,
+    autobackup: bool | None = None,
     command_line: str = "",
     warn: Warn = _ignore,
     inform: Warn = _ignore,
@@ -342,6 +373,7 @@ def open_session(
         warn=warn,
         inform=inform,
         settings=settings,
+        autobackup=autobackup,
     )
     for warning in settings.warnings:
         session.warn(warning)

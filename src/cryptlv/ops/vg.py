@@ -1,53 +1,118 @@
-"""Volume groups: create."""
+"""Volume groups: create; and the devices that become physical volumes of one."""
 
 from __future__ import annotations
 
 from cryptlv.errors import ExistsError, InUseError, RefusedError, UsageError
-from cryptlv.host.scan import Parsed, read_area
-from cryptlv.host.store import usable_places, write_metadata
+from cryptlv.host.scan import Group, Parsed, read_pv
 from cryptlv.model.vg import DEFAULT_EXTENT_SIZE_SECTORS, PhysicalVolume, VolumeGroup
-from cryptlv.names import check_vg_name
-from cryptlv.ops.commit import backup_after
-from cryptlv.ops.pv import PvOptions, absolute_paths, mark_used, new_label, remember, write_new
+from cryptlv.model.vg_edit import (
+    ALL_COPIES,
+    POLICIES,
+    autoactivation_flags,
+    check_extent_size,
+    stored_policy,
+    with_pvs,
+)
+from cryptlv.names import check_vg_name, printable
+from cryptlv.ops.commit import commit_change
+from cryptlv.ops.pv import PvOptions, absolute_paths, new_label, remember, write_new
+from cryptlv.record import Record
 from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cryptlv.host.scan import World
+    from cryptlv.host.scan import FoundPv, World
     from cryptlv.ondisk.label import PvLabel
     from cryptlv.ops.session import Session
 
 
-def create(session: Session, name: str, paths: tuple[str, ...], extent_size_bytes: int = 0) -> VolumeGroup:
+__all__ = ["ALL_COPIES", "POLICIES"]
+
+
+class VgOptions(Record):
+    """What a new volume group is to be; 0, "" and None stand for lvm2's defaults.
+
+    `metadata_copies` may be ALL_COPIES, `allocation_policy` is a word of model.vg_edit.POLICIES.
+    """
+
+    extent_size_bytes: int = 0
+    max_lv: int = 0
+    max_pv: int = 0
+    tags: tuple[str, ...] = ()
+    allocation_policy: str = "normal"
+    metadata_copies: int = 0
+    system_id: str | None = None
+    autoactivates: bool = True
+
+
+class NewMember(Record):
+    """A device that is to be a physical volume of a group; `is_fresh` when it is to be made one first."""
+
+    path: str
+    label: PvLabel
+    is_fresh: bool
+
+
+def create(
+    session: Session,
+    name: str,
+    paths: tuple[str, ...],
+    extent_size_bytes: int = 0,
+    options: VgOptions | None = None,
+    pv_options: PvOptions | None = None,
+) -> VolumeGroup:
     """Create a volume group of physical volumes; a device that is none yet is made one, as lvm2 does.
 
+    Labels of new PVs come first, then the metadata, then the flag in every label that says the PV is used: a crash
+    before the metadata leaves orphans, one after it a whole volume group.
+
     Raises UsageError, ExistsError when the name is taken, InUseError when a device belongs to a volume group,
-    NotFoundError, DeviceError, CommitError; nothing is changed then.
+    NotFoundError, DeviceError, CommitError; nothing is changed then, but that devices may be physical volumes.
     """
     check_vg_name(name)
-    extent_sectors = _extent_size_sectors(extent_size_bytes)
+    wanted = options or VgOptions(extent_size_bytes=extent_size_bytes)
     places = absolute_paths(paths)
     if not places:
         raise UsageError("vgcreate needs at least one physical volume")
     with session.locked(name, write=True, global_write=True):
         world = session.world(places)
         if world.find_group(name) is not None:
-            raise ExistsError(f"a volume group called {name!r} already exists")
-        labels, fresh = _labels(session, world, places)
-        vg = VolumeGroup(
-            name=name,
-            id=session.env.new_uuid(),
-            seqno=0,
-            system_id=session.env.system_id or None,
-            extent_size_sectors=extent_sectors,
-            pvs=tuple(
-                _pv(label, path, session.device(path).size_bytes, extent_sectors)
-                for label, path in zip(labels, places, strict=True)
-            ),
-        )
+            raise ExistsError(f"A volume group called {name} already exists.")
+        members = new_members(session, world, places, pv_options or PvOptions())
+        vg = _draft(session, name, wanted)
+        vg = with_pvs(vg, *(as_pv(session, member, vg) for member in members))
+        check_writable_areas(members)
         if session.test:
             return vg
-        return _write(session, vg, labels, places, fresh)
+        found = prepare_members(session, members, pv_options or PvOptions())
+        group = with_members(Group(vg=vg, pv_paths={}, areas=()), found)
+        return commit_change(session, group, vg, use_all_areas=wanted.metadata_copies == ALL_COPIES)
+
+
+def _draft(session: Session, name: str, options: VgOptions) -> VolumeGroup:
+    extent_sectors = DEFAULT_EXTENT_SIZE_SECTORS
+    if options.extent_size_bytes:
+        if options.extent_size_bytes % SECTOR_SIZE or options.extent_size_bytes // SECTOR_SIZE >= 2**32:
+            raise UsageError(
+                f"physical extent size {options.extent_size_bytes} bytes is not a whole number of 512-byte sectors, "
+                "or too large"
+            )
+        extent_sectors = options.extent_size_bytes // SECTOR_SIZE
+    check_extent_size(extent_sectors)
+    system_id = session.env.system_id if options.system_id is None else options.system_id
+    return VolumeGroup(
+        name=name,
+        id=session.env.new_uuid(),
+        seqno=0,
+        flags=autoactivation_flags((), wanted=options.autoactivates),
+        tags=tuple(dict.fromkeys(options.tags)),
+        system_id=system_id or None,
+        extent_size_sectors=extent_sectors,
+        max_lv=options.max_lv,
+        max_pv=options.max_pv,
+        allocation_policy=stored_policy(options.allocation_policy),
+        metadata_copies=max(options.metadata_copies, 0),
+    )
 
 
 def names(session: Session) -> tuple[str, ...]:
@@ -56,68 +121,72 @@ def names(session: Session) -> tuple[str, ...]:
     return tuple(sorted(group.vg.name for group in groups if not session.hidden_reason(group.vg)))
 
 
-def _write(
-    session: Session, vg: VolumeGroup, labels: list[PvLabel], places: tuple[str, ...], fresh: set[str]
-) -> VolumeGroup:
-    """Labels of new PVs, then the metadata, then the flag in every label that says the PV is used.
-
-    A crash before the metadata leaves orphans, one after it a whole volume group.
-    """
-    areas = []
-    for label, path in zip(labels, places, strict=True):
-        device = session.device(path, writable=True)
-        if path in fresh:
-            write_new(device, label)
-        areas += [read_area(device, label.pv_id, start, size, Parsed()) for start, size in label.mdas]
-    remember(session, labels, places)
-    outcome = write_metadata(usable_places(areas, lambda path: session.device(path, writable=True)), vg, session.env)
-    for miss in outcome.misses:
-        session.warn(miss)
-    for label, path in zip(labels, places, strict=True):
-        mark_used(session.device(path, writable=True), label, used=True)
-    backup_after(session, outcome.vg)
-    return outcome.vg
-
-
-def _extent_size_sectors(extent_size_bytes: int) -> int:
-    if not extent_size_bytes:
-        return DEFAULT_EXTENT_SIZE_SECTORS
-    if extent_size_bytes % SECTOR_SIZE or not 0 < extent_size_bytes // SECTOR_SIZE < 2**32:
-        raise UsageError(f"physical extent size {extent_size_bytes} bytes is not a whole number of 512-byte sectors")
-    return extent_size_bytes // SECTOR_SIZE
-
-
-def _labels(session: Session, world: World, places: tuple[str, ...]) -> tuple[list[PvLabel], set[str]]:
-    """The label of each device, and which of them are new. Raises InUseError or RefusedError."""
-    labels: list[PvLabel] = []
-    fresh: set[str] = set()
+def new_members(session: Session, world: World, places: tuple[str, ...], options: PvOptions) -> tuple[NewMember, ...]:
+    """Devices as the physical volumes that they will be. Raises InUseError or RefusedError; writes nothing."""
+    members: list[NewMember] = []
     by_path = {pv.path: pv for pv in world.pvs}
     for path in places:
         found = by_path.get(path)
         if found is None:
-            labels.append(new_label(session, world, path, PvOptions()))
-            fresh.add(path)
+            label = new_label(session, world, path, options)
+            members.append(NewMember(path=path, label=label, is_fresh=True))
             continue
         group = world.group_of(found.label.pv_id)
         if group is not None:
-            raise InUseError(f"physical volume {path} is already in volume group {group.vg.name!r}; nothing changed")
+            raise InUseError(
+                f"Physical volume '{path}' is already in volume group '{printable(group.vg.name)}'; nothing changed"
+            )
         if found.label.is_used:
-            raise InUseError(f"physical volume {path} is used by a volume group that was not found; nothing changed")
+            raise InUseError(f"PV {path} is used by a VG but its metadata is missing; nothing changed")
         if found.problems or any(area.header is None for area in found.areas):
             raise RefusedError(
                 f"physical volume {path} has a damaged label or metadata area; make it anew: pvcreate -ff {path}"
             )
-        labels.append(found.label)
-    return labels, fresh
+        members.append(NewMember(path=path, label=found.label, is_fresh=False))
+    return tuple(members)
 
 
-def _pv(label: PvLabel, path: str, device_size_bytes: int, extent_size_sectors: int) -> PhysicalVolume:
+def check_writable_areas(members: tuple[NewMember, ...]) -> None:
+    """Raise RefusedError when a new group would have no metadata area."""
+    if not any(member.label.mdas for member in members):
+        raise RefusedError("No metadata areas to write to; make a physical volume with one: --pvmetadatacopies 1")
+
+
+def prepare_members(session: Session, members: tuple[NewMember, ...], options: PvOptions) -> tuple[FoundPv, ...]:
+    """Make physical volumes of the devices that are none yet, and give all of them as found. Raises DeviceError."""
+    found: list[FoundPv] = []
+    for member in members:
+        device = session.device(member.path, writable=True)
+        if member.is_fresh:
+            write_new(device, member.label, options)
+            session.inform(f'Physical volume "{member.path}" successfully created.')
+        pv = read_pv(device, session.warn, Parsed())
+        if pv is None or pv.label.pv_id != member.label.pv_id:
+            raise RefusedError(f"{member.path}: the label that was written does not read back")
+        found.append(pv)
+    remember(session, [member.label for member in members], tuple(member.path for member in members))
+    return tuple(found)
+
+
+def with_members(group: Group, found: tuple[FoundPv, ...]) -> Group:
+    """The group with physical volumes that are to come into it."""
+    return group.replace(
+        pv_paths={**group.pv_paths, **{pv.label.pv_id: pv.path for pv in found}},
+        areas=(*group.areas, *(area for pv in found for area in pv.areas)),
+        unmarked=(*group.unmarked, *(pv for pv in found if pv.is_unmarked)),
+    )
+
+
+def as_pv(session: Session, member: NewMember, vg: VolumeGroup) -> PhysicalVolume:
+    """The physical volume as its group will know it; raises RefusedError when there is no room for an extent."""
+    label, path = member.label, member.path
     pe_start, end = label.data_range_sectors
-    pe_count = max(end - pe_start, 0) // extent_size_sectors
+    pe_count = max(end - pe_start, 0) // vg.extent_size_sectors
     if pe_count < 1:
-        raise RefusedError(f"{path} has no room for an extent of {extent_size_sectors * SECTOR_SIZE} bytes")
-    if end * SECTOR_SIZE > device_size_bytes:
-        raise RefusedError(f"{path} has {device_size_bytes} bytes, but its label says {label.device_size_bytes}")
+        raise RefusedError(f"{path} has no room for an extent of {vg.extent_size_bytes} bytes")
+    device_bytes = session.device(path).size_bytes
+    if end * SECTOR_SIZE > device_bytes:
+        raise RefusedError(f"{path} has {device_bytes} bytes, but its label says {label.device_size_bytes}")
     ba_start, ba_size = label.bootloader_areas[0] if label.bootloader_areas else (0, 0)
     return PhysicalVolume(
         id=label.pv_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from cryptlv.errors import CryptlvError, FormatError
 from cryptlv.model.check import check
 from cryptlv.names import printable
-from cryptlv.ondisk.label import EXTENSION_VERSION, PV_USED, encode_label
+from cryptlv.ondisk.label import EXTENSION_VERSION
 from cryptlv.ondisk.mda import MDA_HEADER_BYTES, mendable_header
 from cryptlv.ondisk.renumbered import renumbered
 from cryptlv.ops.commit import commit_change
@@ -120,7 +120,6 @@ def update_metadata(session: Session, name: str) -> VolumeGroup:
         committed = commit_change(session, group.replace(areas=areas), group.vg)
         if not session.test:
             _wipe_outdated(session, outdated_pvs(world, group))
-            _mark_used(session, world, committed)
         return committed
 
 
@@ -146,18 +145,3 @@ def _wipe_outdated(session: Session, pvs: tuple[FoundPv, ...]) -> None:
             session.warn(f"{pv.path}: old metadata of a volume group that it has been removed from wiped")
         except CryptlvError as error:
             session.warn(f"{pv.path}: its old metadata could not be wiped: {error}")
-
-
-def _mark_used(session: Session, world: World, vg: VolumeGroup) -> None:
-    own = {pv.id for pv in vg.pvs}
-    for pv in world.pvs:
-        label = pv.label
-        if label.pv_id not in own or (label.is_used and label.extension_version >= EXTENSION_VERSION):
-            continue
-        marked = label.replace(flags=label.flags | PV_USED, extension_version=EXTENSION_VERSION)
-        try:
-            device = session.device(pv.path, writable=True)
-            device.write(label.sector * SECTOR_SIZE, encode_label(marked))
-            device.flush()
-        except CryptlvError as error:
-            session.warn(f"{pv.path}: its label could not be written: {error}")

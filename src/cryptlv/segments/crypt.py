@@ -25,6 +25,8 @@ from cryptlv.segments.places import (
     parse_word,
     rename_areas,
     render_areas,
+    renumbered_areas,
+    rescaled_areas,
     shift_area,
     with_area,
 )
@@ -32,7 +34,7 @@ from cryptlv.units import round_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptlv.model.mapping import Target
     from cryptlv.model.nodes import Item, Section
@@ -84,6 +86,14 @@ class CryptSegment(Segment):
     def part(self, skip_le: int, length_le: int) -> CryptSegment:
         areas = tuple(shift_area(area, skip_le) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    def with_pv_ids(self, pv_ids: Mapping[str, str]) -> CryptSegment:
+        return self.replace(areas=renumbered_areas(self.areas, pv_ids))
+
+    def rescaled(self, scale: Callable[[int], int]) -> CryptSegment:
+        return self.replace(
+            start_le=scale(self.start_le), length_le=scale(self.length_le), areas=rescaled_areas(self.areas, scale)
+        )
 
     @property
     def data_offset_sectors(self) -> int:

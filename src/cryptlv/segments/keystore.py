@@ -23,12 +23,14 @@ from cryptlv.segments.places import (
     parse_word,
     rename_areas,
     render_areas,
+    renumbered_areas,
+    rescaled_areas,
     with_area,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptlv.model.nodes import Item, Section
     from cryptlv.model.vg import Area, Footprint, LogicalVolume, Surroundings
@@ -73,6 +75,15 @@ class KeystoreSegment(Segment):
     def made_safe(self) -> KeystoreSegment:
         """The form that stock lvm2 can read: one extent at least."""
         return self if self.length_le else self.replace(length_le=1)
+
+    def with_pv_ids(self, pv_ids: Mapping[str, str]) -> KeystoreSegment:
+        return self.replace(areas=renumbered_areas(self.areas, pv_ids))
+
+    def rescaled(self, scale: Callable[[int], int]) -> KeystoreSegment:
+        """One that stores nothing keeps its one extent, which takes no space."""
+        if not self.areas:
+            return self
+        return self.replace(length_le=scale(self.length_le), areas=rescaled_areas(self.areas, scale))
 
     def check(self, lv: LogicalVolume, around: Surroundings) -> Iterator[tuple[str, str]]:
         if len(self.areas) > 1:

@@ -88,6 +88,9 @@ class OpaqueSegment(Segment):
                 if isinstance(start, int):
                     yield str(word), start, each
 
+    def with_pv_ids(self, pv_ids: Mapping[str, str]) -> OpaqueSegment:
+        return self.replace(body=tuple((key, _with_ids(value, pv_ids)) for key, value in self.body))
+
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         for key, value in self.body:
             yield key, _named(value, pv_names)
@@ -107,6 +110,12 @@ def _words(values: Iterable[object]) -> Iterator[str]:
 def _named(value: Value, pv_names: Mapping[str, str]) -> Value:
     if isinstance(value, tuple):
         return tuple(pv_names.get(str(item), str(item)) if isinstance(item, PvWord) else item for item in value)
+    return value
+
+
+def _with_ids(value: Value, pv_ids: Mapping[str, str]) -> Value:
+    if isinstance(value, tuple):
+        return tuple(PvWord(pv_ids.get(str(item), str(item))) if isinstance(item, PvWord) else item for item in value)
     return value
 
 

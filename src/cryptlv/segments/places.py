@@ -7,7 +7,7 @@ from cryptlv.model.vg import LvArea, PvArea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cryptlv.model.nodes import Item, Scalar, Section, Value
     from cryptlv.model.vg import Area
@@ -18,6 +18,23 @@ def shift_area(area: Area, extents: int) -> Area:
     if isinstance(area, PvArea):
         return area.replace(start_pe=area.start_pe + extents)
     return area.replace(start_le=area.start_le + extents)
+
+
+def renumbered_areas(areas: tuple[Area, ...], pv_ids: Mapping[str, str]) -> tuple[Area, ...]:
+    """The places with new ids for PVs, by their old ones."""
+    return tuple(
+        area.replace(pv_id=pv_ids.get(area.pv_id, area.pv_id)) if isinstance(area, PvArea) else area for area in areas
+    )
+
+
+def rescaled_areas(areas: tuple[Area, ...], scale: Callable[[int], int]) -> tuple[Area, ...]:
+    """The places in extents of another size."""
+    return tuple(
+        area.replace(start_pe=scale(area.start_pe))
+        if isinstance(area, PvArea)
+        else area.replace(start_le=scale(area.start_le))
+        for area in areas
+    )
 
 
 def go_on(areas: tuple[Area, ...], extents: int, following: tuple[Area, ...]) -> bool:

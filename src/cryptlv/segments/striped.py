@@ -12,13 +12,15 @@ from cryptlv.segments.places import (
     parse_areas,
     rename_areas,
     render_areas,
+    renumbered_areas,
+    rescaled_areas,
     shift_area,
     with_area,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptlv.model.mapping import Target
     from cryptlv.model.nodes import Item, Section
@@ -72,6 +74,14 @@ class StripedSegment(Segment):
             raise RefusedError(f"a segment of {count} stripes is cut at multiples of {count} extents only")
         areas = tuple(shift_area(area, skip_le // count) for area in self.areas)
         return self.replace(start_le=self.start_le + skip_le, length_le=length_le, areas=areas)
+
+    def with_pv_ids(self, pv_ids: Mapping[str, str]) -> StripedSegment:
+        return self.replace(areas=renumbered_areas(self.areas, pv_ids))
+
+    def rescaled(self, scale: Callable[[int], int]) -> StripedSegment:
+        return self.replace(
+            start_le=scale(self.start_le), length_le=scale(self.length_le), areas=rescaled_areas(self.areas, scale)
+        )
 
     @property
     def le_per_pe(self) -> int:

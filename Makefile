@@ -27,8 +27,9 @@ lint: setup ## Style and types
 	$(BIN)/ruff format --check src tests demo bench tools fuzz
 	$(BIN)/mypy
 
-bench: setup ## How long reports take, against stock lvm2 (root)
+bench: setup ## How long reports take, against stock lvm2 (root), and moves and wiping, against dd
 	@$(BIN)/python bench/reports.py
+	@$(BIN)/python bench/moves.py
 
 fuzz: setup ## Damaged metadata, guided by coverage; what breaks something is left in .fuzz
 	@mkdir -p .fuzz

@@ -131,6 +131,18 @@ def test_reports_and_changes_take_the_same_locks(both: tuple[Both, list[Path]]) 
         assert theirs == expected, words
 
 
+def test_a_move_takes_the_global_lock_for_reading_and_its_groups_for_writing(both: tuple[Both, list[Path]]) -> None:
+    run, nodes = both
+    target, source = (str(nodes[0].parent / f"k{number}") for number in (1, 3))
+    run.stock.run("vgextend", "b", source)
+    run.ours("lvcreate", "-l1", "-ny", "b", source)
+    expected = [*reader("P_global"), *writer("V_b")]
+    assert run.ours("pvmove", source, target) == expected, "a move in chunks takes the group's again for each"
+    looking_for_the_pv, looking_at_the_mirror = writer("V_a"), writer("V_b")
+    theirs = [*expected[:2], *looking_for_the_pv, *expected[2:], *looking_at_the_mirror]
+    assert run.theirs("pvmove", target, source) == theirs
+
+
 def test_what_differs_is_what_is_said_above(both: tuple[Both, list[Path]]) -> None:
     run, _ = both
     crypt = ("lvcreate", "--type", "crypt", *FAST, "-l1")

@@ -46,6 +46,7 @@ class DeviceConformance:
             device.write(offset, part)
             expected[offset : offset + len(part)] = part
             assert device.read(offset, len(part)) == part
+        device.start_writing(0, SIZE // 2)
         device.flush()
         assert device.read(0, SIZE) == expected
         buffer = bytearray(1000)

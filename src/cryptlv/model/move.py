@@ -192,18 +192,20 @@ def allocate_for_move(
                 space.insert(_Area(*free_area))
     search = _Search(list(spaces.values()), pieces)
     for step in POLICIES[: POLICIES.index(policy) + 1]:
+        if not search.missing_pe:
+            break
         free = sum(area.length_pe for space in search.spaces for area in space.areas)
         if search.missing_pe > free:
             raise NoSpaceError(
                 f"Insufficient free space: {search.missing_pe} extents needed, but only {free} available"
             )
         search.take(step, only_whole=policy == "contiguous")
-        if not search.missing_pe:
-            return tuple(search.moves)
-    kind = "contiguous " if policy == "contiguous" else ""
-    raise NoSpaceError(
-        f"Insufficient suitable {kind}allocatable extents for the move: {search.missing_pe} more required"
-    )
+    if search.missing_pe:
+        kind = "contiguous " if policy == "contiguous" else ""
+        raise NoSpaceError(
+            f"Insufficient suitable {kind}allocatable extents for the move: {search.missing_pe} more required"
+        )
+    return tuple(search.moves)
 
 
 def _free(used: list[tuple[int, int]], ranges: Iterable[tuple[int, int]], pe_count: int) -> Iterator[tuple[int, int]]:

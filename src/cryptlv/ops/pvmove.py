@@ -187,8 +187,7 @@ class Mover:
         stores = [move for move in moved if move.piece.is_indivisible]
         for store in stores:
             _check_copy(_run(session, group, store), store.piece.lv_name)
-        is_first = self._known is None or not self.done_bytes
-        self._known = commit_change(session, group, apply_moves(group.vg, moved), archive=is_first)
+        self._known = commit_change(session, group, apply_moves(group.vg, moved), archive=not self.done_bytes)
         self._moves = left
         self.done_bytes += sum(move.piece.length_pe for move in moved) * size
         places = [(s.piece.source.pv_id, s.piece.source.start_pe, s.piece.length_pe) for s in stores]

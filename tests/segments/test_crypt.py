@@ -103,3 +103,11 @@ def test_wrong_field_is_refused_with_the_volume_and_segment(read_segment: Read, 
     with pytest.raises(FormatError, match="vg/lv segment1") as caught:
         read_segment(text)
     assert caught.value.field == field
+
+
+def test_new_names_of_keystores_and_volumes_below(read_segment: Read) -> None:
+    segment = read_segment('type = "crypt" crypto_store = "cryptostore1" areas = ["a_cryptdata", 0]')
+    renamed = dict(
+        segment.with_names({"cryptostore1": "cryptostore2", "a_cryptdata": "b_cryptdata"}).render_items({})
+    )
+    assert (renamed["crypto_store"], renamed["areas"]) == ("cryptostore2", ("b_cryptdata", 0))

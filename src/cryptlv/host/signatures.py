@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptlv.device import Device
 
 _BLKID_SUBLKS_LABEL_TYPE_USAGE = (1 << 1) | (1 << 5) | (1 << 7) | (1 << 10)
+_SEVERAL = "several signatures"
 _MAGICS = (
     (0x438, b"\x53\xef", "an ext2, ext3 or ext4 file system"),
     (0, b"LUKS\xba\xbe", "a LUKS volume"),
@@ -30,7 +31,18 @@ _MAGICS = (
 def find_signature(device: Device) -> str:
     """What the device holds, in words for a message; "" when nothing is known in it. Raises DeviceError."""
     found = _probe(device.path)
-    return _look(device) if found is None else found
+    if found is None:
+        return _look(device)
+    return f"a signature of type {printable(found)}" if found not in ("", _SEVERAL) else found
+
+
+def find_type(device: Device) -> str:
+    """What the device holds, in libblkid's word (`ext4`, `xfs`); in words for a message where libblkid is not.
+
+    "" when nothing is known in it. Raises DeviceError.
+    """
+    found = _probe(device.path)
+    return _look(device) if found is None else printable(found)
 
 
 def _look(device: Device) -> str:
@@ -68,9 +80,8 @@ def _ask(library: ctypes.CDLL, descriptor: int) -> str | None:
         if answer == 1:
             return ""
         if answer != 0:
-            return "several signatures" if answer == -2 else None
-        kind = _value(library, probe, b"TYPE") or _value(library, probe, b"PTTYPE")
-        return f"a signature of type {printable(kind)}" if kind else ""
+            return _SEVERAL if answer == -2 else None
+        return _value(library, probe, b"TYPE") or _value(library, probe, b"PTTYPE")
     finally:
         library.blkid_free_probe(probe)
 

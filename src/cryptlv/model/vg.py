@@ -71,6 +71,17 @@ class Segment(Record):
         """Whether it is of a type that is kept but not understood."""
         return False
 
+    def with_names(self, names: Mapping[str, str]) -> Segment:
+        """The same segment where volumes that it names have new names, given by their old ones.
+
+        What is not understood stays as it is. Raises RefusedError where it cannot be known what a word means.
+        """
+        return self
+
+    def own_parts(self) -> Iterator[str]:
+        """The volumes below whose names follow that of the segment's volume."""
+        return (name for _, name in self.parts())
+
     def places(self) -> tuple[Area, ...]:
         """The areas that it is made of, as far as the type is understood: one for each stripe."""
         return ()

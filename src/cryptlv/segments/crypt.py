@@ -22,6 +22,7 @@ from cryptlv.segments.places import (
     parse_identified_areas,
     parse_number,
     parse_word,
+    rename_areas,
     render_areas,
     shift_area,
 )
@@ -58,6 +59,10 @@ class CryptSegment(Segment):
     @property
     def keystores(self) -> tuple[str, ...]:
         return (self.crypto_store,)
+
+    def with_names(self, names: Mapping[str, str]) -> CryptSegment:
+        store = names.get(self.crypto_store, self.crypto_store)
+        return self.replace(crypto_store=store, areas=rename_areas(self.areas, names))
 
     def places(self) -> tuple[Area, ...]:
         return self.areas

@@ -20,6 +20,16 @@ def shift_area(area: Area, extents: int) -> Area:
     return area.replace(start_le=area.start_le + extents)
 
 
+def rename_areas(areas: tuple[Area, ...], names: Mapping[str, str]) -> tuple[Area, ...]:
+    """The places under the new names of logical volumes, given by their old ones."""
+    if not any(isinstance(area, LvArea) and area.lv_name in names for area in areas):
+        return areas
+    return tuple(
+        area.replace(lv_name=names.get(area.lv_name, area.lv_name)) if isinstance(area, LvArea) else area
+        for area in areas
+    )
+
+
 def go_on(areas: tuple[Area, ...], extents: int, following: tuple[Area, ...]) -> bool:
     """Whether places go on in others, each `extents` after its start."""
     return tuple(shift_area(area, extents) for area in areas) == following

@@ -6,7 +6,7 @@ from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import LinearTarget, StripedTarget
 from cryptlv.model.nodes import items_without
 from cryptlv.model.vg import LvArea, PvArea, Segment
-from cryptlv.segments.places import go_on, parse_areas, render_areas, shift_area
+from cryptlv.segments.places import go_on, parse_areas, rename_areas, render_areas, shift_area
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class StripedSegment(Segment):
     @property
     def shown_type(self) -> str:
         return "linear" if len(self.areas) == 1 else TYPE
+
+    def with_names(self, names: Mapping[str, str]) -> StripedSegment:
+        return self.replace(areas=rename_areas(self.areas, names))
 
     def places(self) -> tuple[Area, ...]:
         return self.areas

@@ -12,6 +12,7 @@ CryptlvError                 exit 5, one line: what, where and what to do
   KeystoreError              a key header that is damaged or of another kind
   CredentialError            no key could be had from the user
   ActivationError            a volume that could not be served
+  FilesystemError            a program that resizes file systems failed
 Signals, not errors in themselves: the caller tries the next way.
   WrongCredential            this credential does not open this keystore
   HandlerUnavailable         no handler of that name, or it is broken
@@ -137,6 +138,10 @@ class CredentialError(CryptlvError):
 
 class ActivationError(CryptlvError):
     """A volume could not be activated or deactivated."""
+
+
+class FilesystemError(CryptlvError):
+    """A file system could not be checked or resized; it has its old size."""
 
 
 class WrongCredential(CryptlvError):  # noqa: N818 - a signal: not mine, try the next

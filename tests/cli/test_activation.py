@@ -16,7 +16,7 @@ def state(*words: str) -> bool:
 
 @pytest.mark.parametrize(
     ("word", "active"),
-    [("y", True), ("ay", True), ("ey", True), ("sy", True), ("Y", True), ("n", False), ("ln", False)],
+    [("y", True), ("ay", True), ("ya", True), ("ey", True), ("sy", True), ("Y", True), ("n", False), ("ln", False)],
 )
 def test_lvm2s_words_are_understood(word: str, active: bool) -> None:
     assert state("-a", word) is active

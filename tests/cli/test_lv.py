@@ -1,8 +1,10 @@
-"""lvremove and lvchange as programs."""
+"""lvremove as a program."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from support.machine import FAST
 
 if TYPE_CHECKING:
     from support.machine import Machine
@@ -20,18 +22,24 @@ def test_several_volumes_or_a_whole_group_are_removed_at_once(vg0: Machine) -> N
 
 def test_a_volume_that_cannot_be_removed_does_not_stop_the_next(vg0: Machine) -> None:
     vg0.run("lvcreate", "-l1", "-n", "b", "vg0")
-    result = vg0.run("lvremove", "vg0/a", "vg0/b", expect=5)
+    result = vg0.run("lvremove", "other/x", "vg0/a", "vg0/b", expect=5)
     assert "'a'" in result.err
+    assert "'other'" in result.err
     assert result.lines == ['Logical volume "b" successfully removed.']
 
 
-def test_volumes_of_several_groups_are_activated_at_once(vg0: Machine) -> None:
-    vg0.image("c.img")
-    vg0.run("vgcreate", "vg1", "c.img")
-    for name in ("vg0", "vg1"):
-        vg0.run("lvcreate", "-l1", "-nx", name)
-    assert vg0.run("lvchange", "-ay", "vg0/x", "vg1/x").lines == [
-        f"{vg0.folder}/run/{name}/x" for name in ("vg0", "vg1")
-    ]
-    vg0.run("lvchange", "-an", "vg0/x", "vg1/x")
-    assert vg0.server_pids() == []
+def test_tags_and_selections_say_what_is_removed(vg0: Machine) -> None:
+    for name in ("a", "b", "c"):
+        vg0.run("lvcreate", "-l1", "-n", name, "--addtag", f"t{name}", "vg0")
+    assert vg0.run("lvremove", "@ta").lines == ['Logical volume "a" successfully removed.']
+    assert vg0.run("lvremove", "-S", "lv_name=c").lines == ['Logical volume "c" successfully removed.']
+    assert "lvremove: name volumes" in vg0.fail("lvremove", "-y", status=3)
+    assert vg0.run("lvremove", "-S", "lv_name=nothing").lines == []
+
+
+def test_a_key_is_lost_only_after_a_question(vg0: Machine) -> None:
+    vg0.run("lvcreate", "--type", "crypt", *FAST, "-l1", "-ns", "vg0", given=b"x\n")
+    assert '"vg0/s" and its key' in vg0.fail("lvremove", "vg0/s")
+    vg0.run("lvremove", "-t", "vg0/s")
+    vg0.run("lvremove", "-f", "vg0/s")
+    assert vg0.run("lvs", "-a").out == ""

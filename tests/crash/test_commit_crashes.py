@@ -12,6 +12,7 @@ from cryptlv.host.devices import MemoryDevice
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import vg
 from cryptlv.ops.keystore import keystore_segment
+from cryptlv.ops.lv_remove import remove
 from support.crash import Event, OverlayDevice, RecordingDevice, crash_states
 from support.disks import REQUEST, Disks, Known, make_disks
 from support.record import record
@@ -67,7 +68,7 @@ def test_lvremove_leaves_the_old_or_the_new_volume_group_and_no_old_one_without_
     with disks.session() as session:
         lvs.create(session, "vg0", REQUEST, Known())
     old = disks.group()
-    before, timeline, done = record(tmp_path, disks, lambda session: lvs.remove(session, "vg0", "new"))
+    before, timeline, done = record(tmp_path, disks, lambda session: remove(session, "vg0", ("new",)))
     new = done.group()
     assert old is not None
     assert new is not None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.ops import lv as lvs
+from cryptlv.ops import lv_remove
 from cryptlv.ops.undo import undo
 from cryptlv.ops.vgck import find_faults
 from support.crash import crash_states
@@ -25,7 +26,7 @@ def test_undo_leaves_the_old_or_the_new_volume_group(tmp_path: Path, areas: tupl
     disks = make_disks(tmp_path, areas)
     with disks.session() as session:
         if kind == "lvremove":
-            lvs.remove(session, "vg0", "first")
+            lv_remove.remove(session, "vg0", "first")
         elif kind == "lvcreate":
             lvs.create(session, "vg0", lvs.LvRequest(name="new", size_bytes=MIB))
         else:

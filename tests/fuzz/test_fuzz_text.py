@@ -15,7 +15,8 @@ from cryptlv.environment import Environment
 from cryptlv.errors import CryptlvError
 from cryptlv.model.allocate import Wish, allocate, free_count
 from cryptlv.model.check import check, check_lv
-from cryptlv.model.edit import canonical, next_keystore_name, remove_lv
+from cryptlv.model.edit import canonical, next_keystore_name
+from cryptlv.model.lv_edit import remove_lv, rename_lv
 from cryptlv.model.mapping import map_volume
 from cryptlv.ondisk.config import parse_config
 from cryptlv.ondisk.vgrender import render_backup, render_disk
@@ -54,7 +55,11 @@ def exercise(text: bytes) -> None:
     canonical(vg)
     for lv in vg.lvs:
         check_lv(vg, lv)
-        for action in (lambda lv=lv: map_volume(vg, lv), lambda lv=lv: remove_lv(vg, lv.name)):
+        for action in (
+            lambda lv=lv: map_volume(vg, lv),
+            lambda lv=lv: remove_lv(vg, lv.name),
+            lambda lv=lv: rename_lv(vg, lv.name, "renamed"),
+        ):
             try:
                 action()
             except CryptlvError as error:

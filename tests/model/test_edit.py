@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.environment import Environment
-from cryptlv.errors import ExistsError, NotFoundError, RefusedError, UsageError
+from cryptlv.errors import ExistsError, UsageError
 from cryptlv.model.allocate import free_count
 from cryptlv.model.check import check
-from cryptlv.model.edit import add_lvs, canonical, next_keystore_name, remove_lv, removed_lvs, users_of
+from cryptlv.model.edit import add_lvs, canonical, next_keystore_name
 from cryptlv.model.vg import LogicalVolume, VolumeGroup
 from cryptlv.names import check_lv_name, is_keystore_name
 from cryptlv.ondisk.vgrender import render_disk
@@ -103,73 +103,6 @@ def test_next_keystore_has_the_lowest_free_number_and_never_one_in_use(sound_vg:
     assert next_keystore_name(more) == "cryptostore2"
     renamed = sound_vg.with_lv(sound_vg.lv("lin").replace(name="cryptostore2"))
     assert next_keystore_name(renamed) == "cryptostore3"
-
-
-def test_keystore_is_shared_and_goes_with_its_last_volume(sound_vg: VolumeGroup) -> None:
-    assert users_of(sound_vg, "cryptostore1") == ("one", "two")
-    without_one = remove_lv(sound_vg, "one")
-    assert [lv.name for lv in without_one.lvs] == ["lin", "two", "cryptostore1"]
-    assert free_count(without_one) == free_count(sound_vg) + 3
-    without_both = remove_lv(without_one, "two")
-    assert [lv.name for lv in without_both.lvs] == ["lin"]
-    assert free_count(without_both) == free_count(without_one) + 7 + 1
-    assert [lv.name for lv in removed_lvs(without_one, without_both)] == ["two", "cryptostore1"]
-    assert check(without_both) == ()
-
-
-def test_order_of_removal_does_not_matter(sound_vg: VolumeGroup) -> None:
-    assert remove_lv(remove_lv(sound_vg, "two"), "one") == remove_lv(remove_lv(sound_vg, "one"), "two")
-
-
-def test_volume_of_two_keystores_takes_both_with_it(golden_vg: GoldenVg) -> None:
-    vg = golden_vg("lvm2-crypt/V3_plain_1ext_noarea/raw_text")
-    tst, luks1 = vg.lv("tst"), vg.lv("luks1")
-    segment = luks1.segments[0].replace(start_le=4)
-    both = vg.replace(lvs=tuple(lv for lv in vg.lvs if lv.name != "luks1"))
-    both = both.with_lv(tst.replace(segments=(*tst.segments, segment)))
-    assert check(both) == ()
-    assert users_of(both, "cryptostore2") == ("tst",)
-    assert [lv.name for lv in remove_lv(both, "tst").lvs] == ["lin"]
-
-
-def test_keystore_in_use_is_not_removed(sound_vg: VolumeGroup) -> None:
-    with pytest.raises(RefusedError, match="keystore of one"):
-        remove_lv(sound_vg, "cryptostore1")
-
-
-def test_keystore_that_nobody_uses_can_be_removed(sound_vg: VolumeGroup) -> None:
-    idle = sound_vg.replace(lvs=(sound_vg.lv("lin"), sound_vg.lv("cryptostore1")))
-    assert [lv.name for lv in remove_lv(idle, "cryptostore1").lvs] == ["lin"]
-    assert [lv.name for lv in remove_lv(idle, "lin").lvs] == ["cryptostore1"]
-
-
-def test_volume_that_is_not_there_is_not_removed(sound_vg: VolumeGroup) -> None:
-    with pytest.raises(NotFoundError, match="nobody"):
-        remove_lv(sound_vg, "nobody")
-
-
-def test_volume_with_a_dangling_keystore_can_be_removed(sound_vg: VolumeGroup) -> None:
-    broken = sound_vg.replace(lvs=tuple(lv for lv in sound_vg.lvs if lv.name != "cryptostore1"))
-    assert check(broken)
-    assert [lv.name for lv in remove_lv(remove_lv(broken, "one"), "two").lvs] == ["lin"]
-
-
-@pytest.mark.parametrize("name", ["lvol0_pmspare", "pool_tmeta", "pool_tdata"])
-def test_hidden_volumes_of_lvm2_are_not_removed(name: str, golden_vg: GoldenVg) -> None:
-    with pytest.raises(RefusedError, match="hidden part"):
-        remove_lv(golden_vg("lvm2/thin/raw_text_pv0_mda0"), name)
-
-
-@pytest.mark.parametrize(
-    ("case", "name"),
-    [("thin", "pool"), ("raid1_raid5", "r1"), ("raid1_raid5", "r5")],
-)
-def test_volume_of_lvm2_that_others_are_parts_of_is_not_torn_off(case: str, name: str, golden_vg: GoldenVg) -> None:
-    # stock removes the parts as well; left alone, they can be removed by nobody, and thin volumes without their pool
-    # make the whole volume group unreadable for stock
-    vg = golden_vg(f"lvm2/{case}/raw_text_pv0_mda0")
-    with pytest.raises(RefusedError):
-        remove_lv(vg, name)
 
 
 def copy_of(lv: LogicalVolume, name: str) -> LogicalVolume:

@@ -10,6 +10,7 @@ from cryptlv.model.vg_edit import VgChange
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.commit import commit_change
+from cryptlv.ops.lv_remove import remove
 from cryptlv.ops.pv import mark_used
 from cryptlv.ops.vg_change import change
 from support.disks import MIB, PASSPHRASE, REQUEST, Known, make_disks
@@ -51,7 +52,7 @@ def test_no_secret_is_in_metadata_archives_or_backups(tmp_path: Path) -> None:
     key = bytes(range(100, 164))
     with disks.session() as session:
         lvs.create(session, "vg0", REQUEST.replace(handler="plain", name="raw"), Known(key))
-        lvs.remove(session, "vg0", "old")
+        remove(session, "vg0", ("old",))
     for path in tmp_path.rglob("*"):
         if path.is_file():
             data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Creating and removing volumes, by the rows of the seed (S3, S7, S8, S10, S23)."""
+"""Creating volumes, by the rows of the seed (S3, S7, S8, S10, S23)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cryptlv.host.devices import MemoryDevice
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import vg
 from cryptlv.ops.candidates import PvArgument
+from cryptlv.ops.lv_remove import remove
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.keystore import KeystoreSegment
 from support.crash import Event, RecordingDevice
@@ -63,23 +64,11 @@ def test_an_encrypted_volume_takes_the_extents_that_a_linear_one_would(tmp_path:
     assert taken[0] == taken[1]
 
 
-def test_the_keystore_goes_with_the_last_volume_that_uses_it_in_the_same_commit(tmp_path: Path) -> None:
-    disks = make_disks(tmp_path, (1,))
-    before = group_of(disks)
-    with disks.session() as session:
-        assert lvs.would_lose_key(session, "vg0", "old")
-        assert not lvs.would_lose_key(session, "vg0", "first")
-        lvs.remove(session, "vg0", "old")
-    after = group_of(disks)
-    assert after.seqno == before.seqno + 1
-    assert [lv.name for lv in after.lvs] == ["first"]
-
-
 def test_keystores_take_the_lowest_number_that_is_free(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1,))
     with disks.session() as session:
         lvs.create(session, "vg0", REQUEST.replace(handler="plain"), Known(bytes(64)))
-        lvs.remove(session, "vg0", "old")
+        remove(session, "vg0", ("old",))
         lvs.create(session, "vg0", REQUEST.replace(name="third", handler="plain"), Known(bytes(64)))
     assert {lv.name for lv in group_of(disks).lvs} == {"first", "new", "third", "cryptostore1", "cryptostore2"}
 
@@ -153,7 +142,7 @@ def test_test_mode_writes_nothing_and_asks_nobody(tmp_path: Path) -> None:
         session.test = True
         lvs.create(session, "vg0", LINEAR)
         lvs.create(session, "vg0", REQUEST, None)
-        lvs.remove(session, "vg0", "old")
+        remove(session, "vg0", ("old",))
     assert events == []
     assert not (tmp_path / "dry" / "system").exists()
 
@@ -197,12 +186,6 @@ def test_a_group_that_must_not_be_changed_is_not(
         with pytest.raises(error, match=word):
             lvs.create(session, "vg0", LINEAR)
         assert bytes(disks.devices["/d0"].content) == before  # type: ignore[attr-defined]
-
-
-def test_a_hidden_volume_of_another_program_is_not_removed(tmp_path: Path) -> None:
-    disks = make_disks(tmp_path, (1,))
-    with disks.session() as session, pytest.raises(RefusedError, match="keystore of old"):
-        lvs.remove(session, "vg0", "cryptostore1")
 
 
 def test_a_group_that_changed_while_the_passphrase_was_typed_is_planned_again(tmp_path: Path) -> None:

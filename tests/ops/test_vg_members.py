@@ -10,7 +10,7 @@ from cryptlv.errors import InUseError, NotFoundError, RefusedError, UsageError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.allocate import used_extents
 from cryptlv.ops import lv as lvs
-from cryptlv.ops import pv, vg_change, vg_members
+from cryptlv.ops import lv_remove, pv, vg_change, vg_members
 from cryptlv.ops.candidates import PvArgument
 from cryptlv.ops.keystore import image_place, keystore_segment
 from cryptlv.ops.vgck import find_faults
@@ -98,7 +98,7 @@ def test_the_last_area_and_the_last_physical_volume_stay(tmp_path: Path) -> None
     disks = make_disks(tmp_path, (0, 1))
     with disks.session() as session:
         for name in ("first", "old"):
-            lvs.remove(session, "vg0", name)
+            lv_remove.remove(session, "vg0", name)
         done = vg_members.reduce(session, "vg0", ("/d1",))
         assert "final metadata area" in done.failures[0]
         assert vg_members.reduce(session, "vg0", ("/d0",)).paths == ("/d0",)

@@ -9,7 +9,7 @@ import pytest
 from cryptlv.errors import CommitError, NotFoundError, RefusedError
 from cryptlv.host.archive import archive_paths
 from cryptlv.ops import lv as lvs
-from cryptlv.ops import vg, vg_change, vg_members, vg_remove
+from cryptlv.ops import lv_remove, vg, vg_change, vg_members, vg_remove
 from cryptlv.ops.keystore import image_place, keystore_segment
 from support.crash import Event, RecordingDevice
 from support.disks import Disks, make_disks
@@ -62,7 +62,7 @@ def test_an_empty_group_with_missing_physical_volumes_needs_to_be_meant(tmp_path
     disks = make_disks(tmp_path, (1, 1))
     with disks.session() as session:
         for name in ("first", "old"):
-            lvs.remove(session, "vg0", name)
+            lv_remove.remove(session, "vg0", name)
     del disks.devices["/d1"]
     with disks.session() as session:
         with pytest.raises(RefusedError, match="PVs missing"):

@@ -8,7 +8,7 @@ import pytest
 
 from cryptlv.errors import DeviceError
 from cryptlv.host.devices import MemoryDevice
-from cryptlv.model.edit import remove_lv
+from cryptlv.model.lv_edit import remove_lv
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.wipe import wipe, wipe_freed
 from support.crash import Event, RecordingDevice

@@ -18,7 +18,7 @@ from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.check import check
 from cryptlv.model.sizes import LvSize
 from cryptlv.ops import lv as lvs
-from cryptlv.ops import pv, vg
+from cryptlv.ops import lv_remove, pv, vg
 from cryptlv.ops.candidates import PvArgument
 from cryptlv.ops.lv_resize import RESIZE, ResizeRequest, resize
 from cryptlv.ops.pvmove import MoveRequest, move
@@ -124,7 +124,7 @@ class Play:
     def remove(self) -> str:
         name = self.rng.choice(sorted(self.sizes))
         with self.disks.session() as session:
-            lvs.remove(session, "vg0", name)
+            lv_remove.remove(session, "vg0", name)
         del self.sizes[name]
         return name
 

@@ -67,3 +67,32 @@ def test_opaque_segment_is_neither_mapped_nor_cut(read_segment: Read) -> None:
 def test_types_of_lvm2_are_known(read_segment: Read, kind: str) -> None:
     assert not read_segment(f'type = "{kind}"').is_unknown
     assert read_segment('type = "acme"').is_unknown
+
+
+def test_new_names_stand_where_volumes_are_named_and_nowhere_else(read_segment: Read, pvs: dict[str, str]) -> None:
+    segment = read_segment(
+        'type = "thin" thin_pool = "a" origin = "b" merge = "a" policy = "a" places = ["pv0", 1] '
+        'message1 { create = "a" }'
+    )
+    renamed = dict(segment.with_names({"a": "x", pvs["pv0"]: "never"}).render_items({}))
+    message = renamed["message1"]
+    assert {key: renamed[key] for key in ("thin_pool", "origin", "merge", "policy")} == {
+        "thin_pool": "x", "origin": "b", "merge": "x", "policy": "a",
+    }  # fmt: skip
+    assert renamed["places"] == (pvs["pv0"], 1)
+    assert not isinstance(message, str | int | float | tuple)
+    assert message.get("create") == "x"
+    with pytest.raises(RefusedError, match="b may be named as note"):
+        read_segment('type = "acme" note = "b"').with_names({"b": "x"})
+
+
+def test_parts_whose_names_follow_are_a_volumes_own(read_segment: Read) -> None:
+    own = {
+        'type = "thin" thin_pool = "p" origin = "o" external_origin = "e"': [],
+        'type = "cache" cache_pool = "p" origin = "c_corig"': ["c_corig"],
+        'type = "writecache" origin = "w_wcorig" writecache = "f_cvol"': ["w_wcorig"],
+        'type = "thin-pool" metadata = "p_tmeta" pool = "p_tdata"': ["p_tmeta", "p_tdata"],
+        'type = "raid1" raids = ["r_rmeta_0", "r_rimage_0"]': ["r_rmeta_0", "r_rimage_0"],
+        'type = "snapshot" origin = "o" cow_store = "c"': [],
+    }
+    assert {text: list(read_segment(text).own_parts()) for text in own} == own

@@ -94,3 +94,9 @@ def test_wrong_field_is_refused_with_the_volume_and_segment(read_segment: Read, 
     with pytest.raises(FormatError, match="vg/lv segment1") as caught:
         read_segment(text)
     assert caught.value.field == field
+
+
+def test_new_names_of_volumes_below(read_segment: Read) -> None:
+    segment = read_segment('type = "striped" stripe_count = 1 stripes = ["a", 2]')
+    assert dict(segment.with_names({"a": "b"}).render_items({}))["stripes"] == ("b", 2)
+    assert segment.with_names({"c": "d"}) == segment

@@ -17,22 +17,22 @@ KEYFILE = Option(
     help="Take the passphrase or key from a file, whole; - is standard input.",
 )
 ACTIVATION_OPTIONS = (
-    Option(long="activate", short="a", takes="y|n", help="Activate (y, also ay, ey, sy) or deactivate (n)."),
+    Option(
+        long="activate",
+        short="a",
+        takes="y|n|ay",
+        help="Activate (y, also ey, sy), deactivate (n), or activate as at boot (ay).",
+    ),
+    Option(long="ignoreactivationskip", short="K", help="Activate also what is flagged to be skipped."),
     Option(long="backend", takes="auto|fuse|nbd", help="Serve as a file, as an NBD export, or as what works here."),
     KEYFILE,
 )
 _BACKENDS = ("auto", "fuse", "nbd")
-_STATES = {
-    "y": True,
-    "ay": True,
-    "ey": True,
-    "sy": True,
-    "ly": True,
-    "n": False,
-    "en": False,
-    "sn": False,
-    "ln": False,
-}
+_AUTOMATIC = frozenset(("a", "ay", "ya"))
+"""Values of -a that pass over volumes with --setautoactivation n (tools/lvmcmdline.c:activation_arg)."""
+_STATES = dict.fromkeys((*_AUTOMATIC, "y", "e", "ey", "ye", "s", "sy", "ys", "ly", "yl"), True) | dict.fromkeys(
+    ("n", "en", "ne", "sn", "ns", "ln", "nl"), False
+)
 
 
 def key_file_of(arguments: Arguments) -> str | None:
@@ -71,7 +71,15 @@ def set_active(
     else:
         backend = arguments.choice("backend", _BACKENDS, "auto")
         with credential_source(key_file_of(arguments), session.warn) as credentials:
-            done, failed = activation.activate(session, vg_name, lv_names, backend, credentials)
+            done, failed = activation.activate(
+                session,
+                vg_name,
+                lv_names,
+                backend,
+                credentials,
+                ignore_skip=arguments.has("ignoreactivationskip"),
+                automatic=arguments.text("activate").lower() in _AUTOMATIC,
+            )
         for volume in done:
             if volume.already:
                 terminal.error(f'Logical volume "{vg_name}/{volume.name}" is active already.')

@@ -50,6 +50,13 @@ def find_signatures(device: Device) -> tuple[Signature, ...]:
     return tuple(_look(device)) if found is None else found
 
 
+def find_type(device: Device) -> str:
+    """What the device holds, in libblkid's word (`ext4`, `xfs`); "" when nothing is known in it, words for a message
+    when it is several things. Raises DeviceError."""
+    kinds = tuple(dict.fromkeys(held.kind for held in find_signatures(device)))
+    return printable(kinds[0]) if len(kinds) == 1 else "several signatures" if kinds else ""
+
+
 def wipe_signatures(device: Device, say: Callable[[str], None]) -> None:
     """Overwrite each signature with zeros until none is found: behind one there may be another, or its copy.
 

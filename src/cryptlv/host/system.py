@@ -18,6 +18,7 @@ from cryptlv.environment import Environment
 from cryptlv.errors import DeviceError
 from cryptlv.host.lvmconf import STOCK_SYSTEM_DIR, SYSTEM_DEVICES
 from cryptlv.record import Record
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,3 +165,21 @@ def make_environment(command: str, system_id: str = "") -> Environment:
         command=command,
         system_id=system_id,
     )
+
+
+def observe_page_sectors() -> int:
+    """The size of the kernel's pages, in sectors."""
+    return os.sysconf("SC_PAGE_SIZE") // SECTOR_SIZE
+
+
+def is_mapped(lv_uuid: str, blocks: str = "/sys/block") -> bool:
+    """Whether the kernel's device-mapper has a volume, by its group's id and its own, as one without hyphens."""
+    try:
+        names = [name for name in os.listdir(blocks) if name.startswith("dm-")]
+    except OSError:
+        return False
+    for name in names:
+        with suppress(OSError), open(f"{blocks}/{name}/dm/uuid", encoding="ascii") as file:
+            if file.read().strip() == f"LVM-{lv_uuid}":
+                return True
+    return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import ExistsError, RefusedError
-from cryptlv.names import KEYSTORE_PREFIX, is_keystore_name, printable
+from cryptlv.errors import ExistsError
+from cryptlv.names import KEYSTORE_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,38 +71,6 @@ def add_lvs(vg: VolumeGroup, *lvs: LogicalVolume) -> VolumeGroup:
             raise ExistsError(f"logical volume {lv.name!r} already exists in volume group {vg.name!r}")
         taken.add(lv.name)
     return canonical(vg.replace(lvs=(*vg.lvs, *lvs)))
-
-
-def remove_lv(vg: VolumeGroup, name: str) -> VolumeGroup:
-    """The volume group without a volume, and without the keystores that only it used.
-
-    Raises NotFoundError, and RefusedError for a keystore in use and for a hidden volume of another program's.
-    """
-    lv = vg.lv(name)
-    users = users_of(vg, name)
-    if users:
-        raise RefusedError(
-            f"{vg.name}/{name} is the keystore of {printable(users[0])}: it goes when its last volume is removed"
-        )
-    if not lv.is_visible and not is_keystore_name(name):
-        raise RefusedError(f"{vg.name}/{printable(name)} is a hidden part of another volume and cannot be removed")
-    _refuse_entangled(vg, lv)
-    left = vg.replace(lvs=tuple(other for other in vg.lvs if other.id != lv.id))
-    orphaned = {store for segment in lv.segments for store in segment.keystores if not users_of(left, store)}
-    return canonical(left.replace(lvs=tuple(other for other in left.lvs if other.name not in orphaned)))
-
-
-def _refuse_entangled(vg: VolumeGroup, lv: LogicalVolume) -> None:
-    """Raise RefusedError for a volume that others are part of, or that is part of others."""
-    name = f"{vg.name}/{printable(lv.name)}"
-    for segment in lv.segments:
-        if segment.is_opaque:
-            raise RefusedError(f"{name} is of type {printable(segment.shown_type)}: remove it with lvm2's lvremove")
-        for part in segment.mentioned():
-            raise RefusedError(f"{name} lies on {printable(part)}: remove it with lvm2's lvremove")
-    for other in vg.lvs:
-        if other.id != lv.id and any(lv.name in segment.mentioned() for segment in other.segments):
-            raise RefusedError(f"{name} is part of {printable(other.name)}, and is not removed before that")
 
 
 def removed_lvs(before: VolumeGroup, after: VolumeGroup) -> tuple[LogicalVolume, ...]:

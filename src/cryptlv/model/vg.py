@@ -71,6 +71,17 @@ class Segment(Record):
         """Whether it is of a type that is kept but not understood."""
         return False
 
+    def with_names(self, names: Mapping[str, str]) -> Segment:
+        """The same segment where volumes that it names have new names, given by their old ones.
+
+        What is not understood stays as it is. Raises RefusedError where it cannot be known what a word means.
+        """
+        return self
+
+    def own_parts(self) -> Iterator[str]:
+        """The volumes below whose names follow that of the segment's volume."""
+        return (name for _, name in self.parts())
+
     def places(self) -> tuple[Area, ...]:
         """The areas that it is made of, as far as the type is understood: one for each stripe."""
         return ()
@@ -79,13 +90,6 @@ class Segment(Record):
     def is_unknown(self) -> bool:
         """Whether it is of a type that neither lvm2 nor this program manages: where it lies is not known then."""
         return False
-
-    def with_names(self, names: Mapping[str, str]) -> Segment:
-        """The same segment where volumes that it names have new names, given by their old ones.
-
-        What is not understood stays as it is.
-        """
-        return self
 
     def mentioned(self) -> Iterator[str]:
         """Words in which other volumes may be named; what is not understood gives all that it has."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from cryptlv.errors import NotFoundError, RefusedError
 from cryptlv.model.allocate import used_extents
-from cryptlv.model.edit import canonical, remove_lv, users_of
+from cryptlv.model.edit import canonical, users_of
+from cryptlv.model.lv_edit import remove_lv
 from cryptlv.names import printable
 from cryptlv.record import Record
 from cryptlv.units import KIB, SECTOR_SIZE, format_size

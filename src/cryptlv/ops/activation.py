@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreAttributes
     from cryptlv.model.mapping import VolumeMapping
-    from cryptlv.model.vg import LogicalVolume
+    from cryptlv.model.vg import LogicalVolume, VolumeGroup
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
     from cryptlv.secret import VolumeKey
@@ -110,29 +110,56 @@ class KeyRing:
 
 
 def activate(
-    session: Session, vg_name: str, lv_names: tuple[str, ...], backend: str, credentials: Credentials
+    session: Session,
+    vg_name: str,
+    lv_names: tuple[str, ...],
+    backend: str,
+    credentials: Credentials,
+    *,
+    ignore_skip: bool = False,
+    automatic: bool = False,
 ) -> tuple[tuple[Active, ...], tuple[Failed, ...]]:
     """Activate the named volumes, or every visible one when none is named; one that fails does not stop the others.
 
-    A keystore that several of them share is unlocked once. Raises NotFoundError, RefusedError when the volume group
-    cannot be used at all.
+    Left out, as by lvm2, are those that are flagged to be skipped (unless `ignore_skip`), and with `automatic` those
+    that are not activated by themselves. A keystore that several of them share is unlocked once. Raises
+    NotFoundError, RefusedError when the volume group cannot be used at all.
     """
     with session.locked(vg_name, write=False):
         group = session.world().group(vg_name)
     names = lv_names or tuple(lv.name for lv in group.vg.lvs if lv.is_visible)
+    left_out = _left_out(group.vg, ignore_skip=ignore_skip, automatic=automatic)
     done: list[Active] = []
     failed: list[Failed] = []
     with KeyRing(credentials, session.warn) as keys:
         for name in names:
+            if name in left_out:
+                continue
             try:
-                done.append(_activate(session, vg_name, name, backend, keys))
+                done.append(activate_one(session, vg_name, name, backend, keys))
             except CryptlvError as error:
                 failed.append(Failed(name=name, error=error))
     return tuple(done), tuple(failed)
 
 
-def _activate(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> Active:
-    """Prepare, unlock without any lock held, prepare again under the lock, and start the server."""
+def _left_out(vg: VolumeGroup, *, ignore_skip: bool, automatic: bool) -> frozenset[str]:
+    """The volumes that an activation passes over in silence (tools/lvchange.c:_lvchange_activate)."""
+    nobody = automatic and "NOAUTOACTIVATE" in vg.flags
+    return frozenset(
+        lv.name
+        for lv in vg.lvs
+        if nobody
+        or (automatic and "NOAUTOACTIVATE" in lv.flags)
+        or (not ignore_skip and "ACTIVATION_SKIP" in lv.flags)
+    )
+
+
+def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> Active:
+    """Activate one volume with the keys of a ring that is the caller's.
+
+    Prepare, unlock without any lock held, prepare again under the lock, and start the server. Raises NotFoundError,
+    RefusedError, InUseError, ActivationError, and what unlocking raises.
+    """
     with session.locked(vg_name, write=False):
         prepared = _prepare(session, vg_name, lv_name)
     if isinstance(prepared, Active):

@@ -101,9 +101,12 @@ def wipe_images(
     for lv in gone:
         for segment in lv.segments:
             place = image_place(vg, segment) if isinstance(segment, KeystoreSegment) else None
-            if place is None or place[0] not in pv_paths:
+            if place is None:
                 continue
             pv_id, offset_bytes, length_bytes = place
+            if pv_id not in pv_paths:
+                session.warn(f"the key header of the removed volume is still on {printable(pv_id)}, which is missing")
+                continue
             _wipe(session, pv_paths[pv_id], offset_bytes, min(length_bytes, MAX_IMAGE_BYTES))
 
 

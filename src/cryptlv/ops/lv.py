@@ -1,9 +1,8 @@
-"""Logical volumes: create and remove, encrypted or not."""
+"""Logical volumes: create, encrypted or not."""
 
 from __future__ import annotations
 
 from cryptlv.errors import CipherError, CryptlvError, InUseError, UsageError
-from cryptlv.model.edit import remove_lv, removed_lvs
 from cryptlv.names import check_lv_name, check_vg_name, printable
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.lv_plan import DEFAULT_HANDLER, LvPlan, LvRequest, plan_volume, shared_store
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
     from cryptlv.secret import Secret, VolumeKey
 
-__all__ = ["DEFAULT_HANDLER", "LvRequest", "create", "names", "refuse_active", "remove", "would_lose_key"]
+__all__ = ["DEFAULT_HANDLER", "LvRequest", "create", "refuse_active"]
 
 WIPE_BYTES = 4096
 """A new volume's first bytes are zeroed, so that no old signature is seen in it."""
@@ -223,35 +222,6 @@ def _wipe_start(
     finally:
         for cipher in ciphers.values():
             cipher.close()
-
-
-def names(session: Session, vg_name: str) -> tuple[str, ...]:
-    """The visible volumes of a volume group; raises NotFoundError."""
-    with session.locked(vg_name, write=False):
-        return tuple(lv.name for lv in session.world().group(vg_name).vg.lvs if lv.is_visible)
-
-
-def would_lose_key(session: Session, vg_name: str, lv_name: str) -> bool:
-    """Whether a keystore would go with the volume, and every chance to read its data; raises NotFoundError."""
-    with session.locked(vg_name, write=False):
-        vg = session.world().group(vg_name).vg
-    return len(removed_lvs(vg, remove_lv(vg, lv_name))) > 1
-
-
-def remove(session: Session, vg_name: str, lv_name: str) -> None:
-    """Remove a volume, and its keystore when no other volume uses it, in one commit; then the key header is wiped.
-
-    Raises NotFoundError, InUseError when it is active, RefusedError, CommitError.
-    """
-    from cryptlv.ops.keystore import wipe_images
-
-    with session.locked(vg_name, write=True):
-        group = session.writable_group(vg_name)
-        refuse_active(session, group.vg, group.vg.lv(lv_name))
-        after = remove_lv(group.vg, lv_name)
-        commit_change(session, group, after)
-        if not session.test:
-            wipe_images(session, group.vg, removed_lvs(group.vg, after), group.pv_paths)
 
 
 def refuse_active(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:

@@ -49,9 +49,10 @@ def lv_targets(
         problems += unknown if words else []
     if selection:
         matching = choose_rows("lv", selection)
-        rows = [Row(group=group, lv=lv) for group, lv in volumes]
         volumes = [
-            (row.group, row.lv) for row in segment_rows(rows) if matching.matches(row) and row.group and row.lv
+            (group, lv)
+            for group, lv in volumes
+            if any(matching.matches(row) for row in segment_rows([Row(group=group, lv=lv)]))
         ]
     targets = dict.fromkeys((group.vg.name, lv.name) for group, lv in volumes)
     return tuple(LvTarget(vg_name=vg, lv_name=lv, was_named=(vg, lv) in named) for vg, lv in targets), tuple(problems)

@@ -64,12 +64,12 @@ class CryptSegment(Segment):
     def keystores(self) -> tuple[str, ...]:
         return (self.crypto_store,)
 
-    def places(self) -> tuple[Area, ...]:
-        return self.areas
-
     def with_names(self, names: Mapping[str, str]) -> CryptSegment:
         store = names.get(self.crypto_store, self.crypto_store)
         return self.replace(crypto_store=store, areas=rename_areas(self.areas, names))
+
+    def places(self) -> tuple[Area, ...]:
+        return self.areas
 
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from cryptlv.errors import RefusedError
 from cryptlv.model.nodes import PvWord, Section
 from cryptlv.model.vg import Segment
+from cryptlv.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ _PART_KEYS = frozenset(
     )
 )  # fmt: skip
 """Keys of stock lvm2's types under which other volumes are named, alone or in a list."""
+_NAME_KEYS = _PART_KEYS | {"create", "merge"}
+"""The same and, of thin pools' messages and thin volumes, those that name volumes which are no parts."""
+_WORD_KEYS = frozenset(("cache_mode", "discards", "internal_hash", "mode", "policy", "write_policy"))
+"""Keys of stock lvm2's types with words that are no names."""
+_SHARED_KEYS = frozenset(("cache_pool", "cow_store", "external_origin", "merging_store", "thin_pool", "vdo_pool"))
+"""Keys of parts that have names of their own, as several volumes may use them."""
 
 _STOCK_TYPES = frozenset(
     (
@@ -60,6 +68,32 @@ class OpaqueSegment(Segment):
 
     def mentioned(self) -> Iterator[str]:
         yield from _words(value for _, value in self.body)
+
+    def with_names(self, names: Mapping[str, str]) -> OpaqueSegment:
+        return self.replace(body=tuple((key, self._renamed(key, value, names)) for key, value in self.body))
+
+    def _renamed(self, key: str, value: Value, names: Mapping[str, str]) -> Value:
+        """A value of the body with new names, where volumes are named in it."""
+        if isinstance(value, Section):
+            return value.replace(
+                items=tuple((inner, self._renamed(inner, item, names)) for inner, item in value.items)
+            )
+        if key in _WORD_KEYS or not any(word in names for word in _words((value,))):
+            return value
+        if key not in _NAME_KEYS:
+            word = next(word for word in _words((value,)) if word in names)
+            raise RefusedError(
+                f"{printable(word)} may be named as {printable(key)} in a segment of type "
+                f"{printable(self.shown_type)}, which is not understood: rename it with lvm2's lvrename"
+            )
+        if isinstance(value, tuple):
+            return tuple(names.get(str(item), item) if _is_word(item) else item for item in value)
+        return names.get(str(value), value)
+
+    def own_parts(self) -> Iterator[str]:
+        """As lvm2 renames them with their volume (lib/metadata/lv_manip.c:lv_rename_update)."""
+        shared = _SHARED_KEYS | ({"origin"} if self.shown_type in ("snapshot", "thin") else set())
+        return (name for key, name in self.parts() if key not in shared and not name.endswith("_cvol"))
 
     def parts(self) -> Iterable[tuple[str, str]]:
         for key, value in self.body:
@@ -103,8 +137,13 @@ def _words(values: Iterable[object]) -> Iterator[str]:
             yield from _words(inner for _, inner in value.items)
         elif isinstance(value, tuple):
             yield from _words(value)
-        elif isinstance(value, str) and not isinstance(value, PvWord):
-            yield value
+        elif _is_word(value):
+            yield str(value)
+
+
+def _is_word(value: object) -> bool:
+    """Whether a value is a string that is no PV's."""
+    return isinstance(value, str) and not isinstance(value, PvWord)
 
 
 def _named(value: Value, pv_names: Mapping[str, str]) -> Value:

@@ -45,11 +45,11 @@ class StripedSegment(Segment):
     def shown_type(self) -> str:
         return "linear" if len(self.areas) == 1 else TYPE
 
-    def places(self) -> tuple[Area, ...]:
-        return self.areas
-
     def with_names(self, names: Mapping[str, str]) -> StripedSegment:
         return self.replace(areas=rename_areas(self.areas, names))
+
+    def places(self) -> tuple[Area, ...]:
+        return self.areas
 
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))

@@ -17,9 +17,20 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """Three disks of 40 MiB; a folder with a short name, as paths of sockets are limited."""
+    """Three disks of 40 MiB."""
+    yield from _pair(40)
+
+
+@pytest.fixture
+def big_pair() -> Iterator[Pair]:
+    """Three disks of 200 MiB, room for a volume of each kind."""
+    yield from _pair(200)
+
+
+def _pair(mib: int) -> Iterator[Pair]:
+    """A folder with a short name, as paths of sockets are limited."""
     folder = Path(tempfile.mkdtemp(prefix="clp-"))
-    pair = Pair(folder)
+    pair = Pair(folder, (mib, mib, mib))
     yield pair
     pair.close()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,138 @@
+"""lvchange."""
+
+from __future__ import annotations
+
+from cryptlv.cli.activation import ACTIVATION_OPTIONS, set_active, wanted_state
+from cryptlv.cli.lv import SELECT, targets_by_group
+from cryptlv.cli.options import Command, Option
+from cryptlv.cli.sizes import minor_of, policy_of, read_ahead_of, tags_of
+from cryptlv.cli.terminal import Terminal, open_command, split_target
+from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
+from cryptlv.ops.lv_change import LvChange, change
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cryptlv.cli.options import Arguments
+    from cryptlv.ops.session import Session
+    from cryptlv.ops.targets import LvTarget
+
+_KEPT = LvChange()
+
+
+def _wanted(arguments: Arguments) -> LvChange:
+    """The properties that the options name; raises UsageError."""
+    permission = arguments.choice("permission", ("rw", "wr", "r"), "") if arguments.has("permission") else ""
+    policy = policy_of(arguments)
+    if arguments.has("persistent") or arguments.has("minor") or arguments.has("major"):
+        minor = minor_of(arguments)
+        minor = -1 if minor is None else minor
+    else:
+        minor = None
+    return LvChange(
+        add_tags=tags_of(arguments, "addtag"),
+        remove_tags=tags_of(arguments, "deltag"),
+        allocation_policy=None if not policy else "" if policy == "inherit" else policy,
+        is_writable=permission != "r" if permission else None,
+        read_ahead=(read_ahead_of(arguments),) if arguments.has("readahead") else (),
+        skips_activation=arguments.yes_no("setactivationskip"),
+        activates_automatically=arguments.yes_no("setautoactivation"),
+        minor=minor,
+        is_for_pools=arguments.yes_no("zero") is not None,
+    )
+
+
+def _lvchange(arguments: Arguments) -> int:
+    wanted = _wanted(arguments)
+    is_change = wanted != _KEPT
+    if not is_change and not arguments.has("activate"):
+        raise UsageError("lvchange: name what to change; see: cryptlv lvchange --help")
+    active = wanted_state(arguments) if arguments.has("activate") else None
+    terminal = Terminal(arguments)
+    status = 0
+    with open_command(arguments, terminal) as session:
+        if is_change:
+            groups, status = targets_by_group(session, terminal, arguments)
+            for vg_name, targets in groups.items():
+                status = max(status, _change(session, terminal, vg_name, targets, wanted))
+        if active is not None and not status:
+            if is_change:
+                terminal.warn("Combining activation change with other commands is not advised.")
+            status = _activate(session, terminal, arguments, active=active)
+    return status
+
+
+def _change(session: Session, terminal: Terminal, vg_name: str, targets: Sequence[LvTarget], wanted: LvChange) -> int:
+    try:
+        results = change(session, vg_name, targets, wanted)
+    except CryptlvError as error:
+        terminal.error(str(error))
+        return EXIT_FAILED
+    for result in results:
+        for problem in result.problems:
+            terminal.error(problem)
+        if result.is_changed:
+            terminal.say(f"Logical volume {vg_name}/{result.lv_name} changed.")
+    return EXIT_FAILED if any(result.problems for result in results) else 0
+
+
+def _activate(session: Session, terminal: Terminal, arguments: Arguments, *, active: bool) -> int:
+    wanted, status = _activated(session, terminal, arguments)
+    for vg_name, names in wanted.items():
+        status = max(status, set_active(session, terminal, arguments, vg_name, names, active=active))
+    return status
+
+
+def _activated(
+    session: Session, terminal: Terminal, arguments: Arguments
+) -> tuple[Mapping[str, tuple[str, ...]], int]:
+    """The names of volumes by group, none for all of a group that was named itself, and the exit status so far."""
+    if arguments.has("select") or any(word.startswith("@") for word in arguments.words):
+        groups, status = targets_by_group(session, terminal, arguments)
+        return {vg_name: tuple(target.lv_name for target in found) for vg_name, found in groups.items()}, status
+    if not arguments.words:
+        raise UsageError("lvchange: name the volumes, VG/LV, or a volume group for all of them")
+    named: dict[str, list[str]] = {}
+    for word in arguments.words:
+        vg_name, lv_name = split_target(word)
+        named.setdefault(vg_name, []).append(lv_name)
+    return {vg_name: () if "" in names else tuple(dict.fromkeys(names)) for vg_name, names in named.items()}, 0
+
+
+LVCHANGE = Command(
+    name="lvchange",
+    summary="Change properties of logical volumes; activate or deactivate them.",
+    usage=(
+        "OPTION ... VG/LV|VG|@TAG ...",
+        "-a y|n|ay [-K] [--keyfile FILE] [--backend auto|fuse|nbd] VG/LV|VG|@TAG ...",
+    ),
+    options=(
+        *ACTIVATION_OPTIONS,
+        SELECT,
+        Option(long="permission", short="p", takes="rw|r", help="Read and write, or read only."),
+        Option(long="addtag", takes="TAG", help="Add a tag; may be given several times."),
+        Option(long="deltag", takes="TAG", help="Take a tag away; may be given several times."),
+        Option(
+            long="alloc", takes="contiguous|cling|normal|anywhere|inherit", help="Where further extents are taken."
+        ),
+        Option(long="contiguous", short="C", takes="y|n", help="Short for --alloc contiguous and --alloc inherit."),
+        Option(long="readahead", short="r", takes="auto|none|NUMBER", help="Read ahead, in sectors."),
+        Option(long="persistent", short="M", takes="y|n", help="Keep the device number; y needs --minor."),
+        Option(long="major", takes="NUMBER", help="Accepted for lvm2's sake: the kernel chooses major numbers."),
+        Option(long="minor", takes="NUMBER", help="Minor device number, with -My."),
+        Option(
+            long="setactivationskip",
+            short="k",
+            takes="y|n",
+            help="Leave it out when volumes are activated, but for -K.",
+        ),
+        Option(long="setautoactivation", takes="y|n", help="Whether -a ay activates it, as at boot."),
+        Option(long="zero", short="Z", takes="y|n", help="For thin pools, which are left to lvm2's lvchange."),
+    ),
+    run=_lvchange,
+    notes="""
+An active volume is a file (fuse) or the unix socket of an NBD export (nbd); its path is printed. It is served by a
+process of its own until it is deactivated.
+""",
+)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.machine import FAST
+from support.machine import FAST, need
 
 if TYPE_CHECKING:
     from support.machine import Machine
@@ -60,3 +61,51 @@ def test_an_encrypted_volume_grows_without_its_key_and_an_active_one_is_not_cut(
 )  # fmt: skip
 def test_words_that_cannot_be_meant(vg0: Machine, words: tuple[str, ...]) -> None:
     vg0.fail(*words, status=3)
+
+
+def test_what_is_cut_off_is_overwritten_when_asked(vg0: Machine) -> None:
+    """Also what a removed volume leaves; progress as JSON lines."""
+    vg0.run("lvcreate", "-L", "8m", "-n", "a", "vg0", "a.img")
+    path = vg0.run("lvchange", "-ay", "vg0/a").lines[0]
+    with open(path, "r+b") as file:
+        file.write(b"secret words " * (8 * 1024 * 1024 // 13))
+    vg0.run("lvchange", "-an", "vg0/a")
+    count = (vg0.folder / "a.img").read_bytes().count(b"secret words")
+    said = vg0.run("lvreduce", "-y", "--wipe", "--progress-json", "-L", "4m", "vg0/a").err
+    left = (vg0.folder / "a.img").read_bytes().count(b"secret words")
+    assert 0.49 * count < left < 0.51 * count
+    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert events[-1]["done_bytes"] == events[-1]["total_bytes"] == 4 << 20
+    vg0.run("lvremove", "-y", "--wipe", "vg0/a")
+    assert b"secret words" not in (vg0.folder / "a.img").read_bytes()
+
+
+def test_a_file_system_grows_and_shrinks_with_its_encrypted_volume(vg0: Machine) -> None:
+    need("mke2fs", "resize2fs", "debugfs")
+    vg0.run("lvcreate", "--type", "crypt", *FAST, "-L", "16m", "-n", "s", "vg0", given=b"passphrase\n")
+    path = vg0.run("lvchange", "-ay", "vg0/s", given=b"passphrase\n").lines[0]
+    vg0.tool("mke2fs", "-q", "-t", "ext4", path)
+    words = vg0.folder / "words"
+    words.write_bytes(b"kept" * 100000)
+    vg0.tool("debugfs", "-w", "-R", f"write {words} words", path)
+    vg0.run("lvchange", "-an", "vg0/s")
+    vg0.run("lvextend", "-r", "-L", "32m", "vg0/s", given=b"passphrase\n")
+    assert blocks(vg0) == 32 << 20
+    vg0.run("lvreduce", "-r", "-L", "20m", "vg0/s", given=b"passphrase\n")
+    assert blocks(vg0) == 20 << 20
+    assert "WARNING" not in vg0.run("vgck", "vg0").err
+    vg0.run("lvreduce", "-r", "-L", "4m", "vg0/s", given=b"wrong\n", expect=5)
+    assert sizes(vg0) == ["s", "20.00m"]
+
+
+def blocks(machine: Machine) -> int:
+    """The bytes of the file system on vg0/s, whose file is whole."""
+    path = machine.run("lvchange", "-ay", "vg0/s", given=b"passphrase\n").lines[0]
+    machine.tool("e2fsck", "-fn", path)
+    told = machine.tool("debugfs", "-R", "stats", path).out
+    copy = machine.folder / "copy"
+    machine.tool("debugfs", "-R", f"dump words {copy}", path)
+    assert copy.read_bytes() == b"kept" * 100000
+    machine.run("lvchange", "-an", "vg0/s")
+    numbers = {line.split(":")[0]: line.split()[-1] for line in told.splitlines() if ":" in line}
+    return int(numbers["Block count"]) * int(numbers["Block size"])

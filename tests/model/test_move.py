@@ -18,9 +18,9 @@ from cryptlv.model.move import (
     destinations,
     find_pieces,
     first_moves,
-    freed_extents,
     parse_ranges,
 )
+from cryptlv.model.resize import freed_extents
 from cryptlv.model.vg import LogicalVolume, PvArea, VolumeGroup
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.keystore import KeystoreSegment

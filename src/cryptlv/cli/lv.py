@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from cryptlv.cli.options import Command, Option
+from cryptlv.cli.progress import PROGRESS_JSON, progress
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
 from cryptlv.ops.lv_remove import remove
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from cryptlv.ops.targets import LvTarget
 
 SELECT = Option(long="select", short="S", takes="SELECTION", help="Those of the volumes that match; see lvs -S help.")
+
+
+WIPE = Option(long="wipe", help="Overwrite the extents that become free, with zeros.")
 
 
 def targets_by_group(
@@ -38,11 +44,13 @@ def targets_by_group(
 
 def _lvremove(arguments: Arguments) -> int:
     terminal = Terminal(arguments)
-    with open_command(arguments, terminal) as session:
+    with open_command(arguments, terminal) as session, ExitStack() as stack:
+        watch = stack.enter_context(progress(arguments, "lvremove")) if arguments.has("wipe") else None
         groups, status = targets_by_group(session, terminal, arguments)
         for vg_name, targets in groups.items():
+            names = [target.lv_name for target in targets]
             try:
-                removal = remove(session, vg_name, [target.lv_name for target in targets], terminal.confirm)
+                removal = remove(session, vg_name, names, terminal.confirm, watch)
             except CryptlvError as error:
                 terminal.error(str(error))
                 status = EXIT_FAILED
@@ -61,6 +69,8 @@ LVREMOVE = Command(
     usage=("[-f|-y] VG/LV|VG|@TAG ...", "[-f|-y] -S SELECTION [VG ...]"),
     options=(
         SELECT,
+        WIPE,
+        PROGRESS_JSON,
         Option(long="nohistory", help="Accepted for lvm2's sake: no history of removed volumes is kept."),
     ),
     run=_lvremove,

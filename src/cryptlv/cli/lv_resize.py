@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
+from cryptlv.cli.activation import KEYFILE, key_file_of
+from cryptlv.cli.lv import WIPE
 from cryptlv.cli.options import Command, Option
+from cryptlv.cli.progress import PROGRESS_JSON, progress
 from cryptlv.cli.sizes import ALLOCATION, policy_of, size_of, stripe_size_of
 from cryptlv.cli.terminal import Terminal, open_command, split_lv
 from cryptlv.errors import UsageError
+from cryptlv.ops.activation import KeyRing
 from cryptlv.ops.candidates import parse_pv_argument
+from cryptlv.ops.credentials import credential_source
+from cryptlv.ops.filesystem import check_resizable, grow_filesystem, shrink_filesystem
 from cryptlv.ops.lv_resize import EXTEND, REDUCE, RESIZE, ResizeRequest, foresee, resize
 from cryptlv.units import format_size
 
@@ -41,19 +49,31 @@ def _run(arguments: Arguments, way: str) -> int:
     request = _request(arguments, way)
     terminal = Terminal(arguments)
     name = f"{vg_name}/{lv_name}"
-    with open_command(arguments, terminal) as session:
+    with open_command(arguments, terminal) as session, ExitStack() as stack:
+        watch = stack.enter_context(progress(arguments, arguments.command.name)) if arguments.has("wipe") else None
+        keys = None
+        if arguments.has("resizefs") and not session.test:
+            credentials = stack.enter_context(credential_source(key_file_of(arguments), session.warn))
+            keys = stack.enter_context(KeyRing(credentials, session.warn))
         foreseen = None
-        if way != EXTEND:
+        if way != EXTEND or keys is not None:
             foreseen = foresee(session, vg_name, lv_name, request)
-            if foreseen.is_shorter and not session.test:
+            if foreseen.is_shorter and not session.test and keys is None:
                 size = format_size(foreseen.size_bytes(foreseen.after_le))
                 terminal.confirm(
                     f"Reducing {name} to {size} may destroy what is behind that (filesystem etc.). "
                     f"Do you really want to reduce {name}?"
                 )
-        done = resize(session, vg_name, lv_name, request, foreseen)
+        if keys is not None and foreseen is not None:
+            if foreseen.is_shorter:
+                shrink_filesystem(session, vg_name, lv_name, foreseen.size_bytes(foreseen.after_le), keys)
+            else:
+                check_resizable(session, vg_name, lv_name, keys)
+        done = resize(session, vg_name, lv_name, request, foreseen, watch)
         terminal.say(f"Size of logical volume {name} changed {done.change}.")
         terminal.say(f"Logical volume {name} successfully resized.")
+        if keys is not None and not done.is_shorter:
+            grow_filesystem(session, vg_name, lv_name, keys)
     return 0
 
 
@@ -81,10 +101,20 @@ def _sizes(signs: str) -> tuple[Option, ...]:
     )
 
 
+_FILE_SYSTEM = (
+    Option(
+        long="resizefs",
+        short="r",
+        help="Check and resize its ext2, ext3 or ext4 file system, too.",
+    ),
+    KEYFILE,
+)
+_WIPING = (WIPE, PROGRESS_JSON)
 _TYPE = Option(long="type", takes="linear|striped|crypt", help="What is added; the volume's own type.")
 _NOTES = """
 What is added to an encrypted volume is encrypted with the same key, and nobody is asked for it. A volume that is
-active may grow, not shrink. What is cut off is not overwritten.
+active may grow, not shrink. What is cut off is overwritten with --wipe only. With -r the volume must not be active:
+it is opened for e2fsck and resize2fs alone, an encrypted one with its passphrase.
 """
 LVEXTEND = Command(
     name="lvextend",
@@ -93,7 +123,7 @@ LVEXTEND = Command(
         "-L [+]Size|-l [+]Extents[%VG|%FREE|%PVS|%LV] VG/LV [PATH[:PE[-PE]]|@TAG ...]",
         "VG/LV PATH ...",
     ),
-    options=(*_sizes("+"), *ALLOCATION, _TYPE),
+    options=(*_sizes("+"), *ALLOCATION, _TYPE, *_FILE_SYSTEM),
     run=_lvextend,
     notes=_NOTES,
 )
@@ -101,7 +131,7 @@ LVREDUCE = Command(
     name="lvreduce",
     summary="Make a logical volume smaller.",
     usage=("-L [-]Size|-l [-]Extents[%VG|%FREE|%PVS|%LV] VG/LV",),
-    options=_sizes("-"),
+    options=(*_sizes("-"), *_FILE_SYSTEM, *_WIPING),
     run=_lvreduce,
     notes=_NOTES,
 )
@@ -109,7 +139,7 @@ LVRESIZE = Command(
     name="lvresize",
     summary="Make a logical volume larger or smaller.",
     usage=("-L [+|-]Size|-l [+|-]Extents[%VG|%FREE|%PVS|%LV] VG/LV [PATH[:PE[-PE]]|@TAG ...]",),
-    options=(*_sizes("+|-"), *ALLOCATION, _TYPE),
+    options=(*_sizes("+|-"), *ALLOCATION, _TYPE, *_FILE_SYSTEM, *_WIPING),
     run=_lvresize,
     notes=_NOTES,
 )

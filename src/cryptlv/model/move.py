@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cryptlv.model.vg import Footprint, LogicalVolume, Segment, VolumeGroup
+    from cryptlv.model.vg import LogicalVolume, Segment, VolumeGroup
 
     _Chosen = tuple["_Space", "_Area", int]
 
@@ -448,14 +448,3 @@ def first_moves(moves: Sequence[Move], length_pe: int) -> tuple[tuple[Move, ...]
             return (*moves[:place], first), (second, *moves[place + 1 :])
         length_pe = -rest
     return tuple(moves), ()
-
-
-def freed_extents(before: VolumeGroup, after: VolumeGroup) -> tuple[Footprint, ...]:
-    """The extents, (pv id, first, how many) each, that are in use in `before` and not in `after`, in order."""
-    kept = used_extents(after)
-    return tuple(
-        (pv_id, *extents)
-        for pv_id, places in used_extents(before).items()
-        for place in places
-        for extents in _free(kept.get(pv_id, []), [place], sum(place))
-    )

@@ -9,6 +9,7 @@ from cryptlv.model.lv_edit import Removal, remove_lvs
 from cryptlv.names import is_keystore_name, printable
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.lv import refuse_active
+from cryptlv.ops.wipe import wipe_freed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,19 +17,27 @@ if TYPE_CHECKING:
 
     from cryptlv.host.scan import Group
     from cryptlv.model.vg import VolumeGroup
+    from cryptlv.ops.copying import Watch
     from cryptlv.ops.session import Session
 
     Confirm = Callable[[str], None]
     """Asks a question; raises RefusedError unless the answer is yes."""
 
 
-def remove(session: Session, vg_name: str, lv_names: Sequence[str], confirm: Confirm | None = None) -> Removal:
+def remove(
+    session: Session,
+    vg_name: str,
+    lv_names: Sequence[str],
+    confirm: Confirm | None = None,
+    wipe_watch: Watch | None = None,
+) -> Removal:
     """Remove volumes, and each keystore with the last volume that uses it, in one commit; then wipe the key headers.
 
     One that cannot be removed does not stop the others: it is a problem of the result, as with lvm2. `confirm` is
     asked, while no lock is held, before a key is lost and before an active volume is closed; without it nobody is
-    asked, and active volumes stay. Missing physical volumes are no hindrance. Raises NotFoundError for the group,
-    RefusedError, CommitError.
+    asked, and active volumes stay. Missing physical volumes are no hindrance. With `wipe_watch` all that was freed is
+    overwritten after the commit, while nobody else can have it. Raises NotFoundError for the group, RefusedError,
+    CommitError.
     """
     accepted = tuple(lv_names)
     asked: frozenset[str] = frozenset()
@@ -45,6 +54,8 @@ def remove(session: Session, vg_name: str, lv_names: Sequence[str], confirm: Con
             commit_change(session, group, removal.after)
             if not session.test:
                 _forget_keys(session, group, removal)
+                if wipe_watch is not None:
+                    wipe_freed(session, group, removal.after, wipe_watch)
     return removal.replace(problems=(*problems, *stay, *removal.problems))
 
 

@@ -11,6 +11,7 @@ from cryptlv.names import printable
 from cryptlv.ops.candidates import choose_candidates
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.lv_plan import crypt_maker, policy_of, striped_maker
+from cryptlv.ops.wipe import wipe
 from cryptlv.record import Record
 from cryptlv.segments.crypt import CryptSegment, reused_tweaks
 from cryptlv.segments.striped import StripedSegment
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cryptlv.model.resize import MakeSegment
     from cryptlv.model.vg import Footprint, LogicalVolume, VolumeGroup
     from cryptlv.ops.candidates import PvArgument
+    from cryptlv.ops.copying import Watch
     from cryptlv.ops.session import Session
 
 EXTEND, REDUCE, RESIZE = "extend", "reduce", "resize"
@@ -186,12 +188,18 @@ def foresee(session: Session, vg_name: str, lv_name: str, request: ResizeRequest
 
 
 def resize(
-    session: Session, vg_name: str, lv_name: str, request: ResizeRequest, foreseen: ResizePlan | None = None
+    session: Session,
+    vg_name: str,
+    lv_name: str,
+    request: ResizeRequest,
+    foreseen: ResizePlan | None = None,
+    wipe_watch: Watch | None = None,
 ) -> ResizePlan:
     """Make a volume longer or shorter, in one commit; gives what was done.
 
     An active volume may grow; it shows its new size when it is activated again. With `foreseen` nothing else is done
-    than what that says of the sizes. Raises what `plan` raises, InUseError, DeviceError, CommitError.
+    than what that says of the sizes. With `wipe_watch` what was cut off is overwritten after the commit, while nobody
+    else can have it. Raises what `plan` raises, InUseError, DeviceError, CommitError.
     """
     with session.locked(vg_name, write=True):
         group = session.writable_group(vg_name)
@@ -200,6 +208,8 @@ def resize(
         if foreseen is not None and (foreseen.before_le, foreseen.after_le) != (planned.before_le, planned.after_le):
             raise InUseError(f"{vg_name}/{lv_name} was changed by another command meanwhile; nothing changed")
         commit_change(session, group, planned.after)
+        if wipe_watch is not None:
+            wipe(session, group, planned.freed, wipe_watch)
         return planned
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 
 from cryptlv.errors import CryptlvError
-from cryptlv.model.move import freed_extents
+from cryptlv.model.resize import freed_extents
 from cryptlv.names import printable
 from cryptlv.ops.copying import BLOCK_BYTES, Unwatched
 from cryptlv.record import Record

@@ -46,7 +46,7 @@ def layout(vg: VolumeGroup, rng: random.Random) -> VolumeGroup:
         for _ in range(rng.randint(1, 4)):
             length = rng.randint(1, 6)
             areas = tuple(
-                _take(free, pv_id, length, rng) for pv_id in rng.sample(sorted(free), rng.choice([1, 1, 2, 3]))
+                _take(free, pv_id, length, rng) for pv_id in rng.sample(list(free), rng.choice([1, 1, 2, 3]))
             )
             if None not in areas:
                 segments.append(_segment(segments, length, tuple(area for area in areas if area is not None)))

@@ -13,7 +13,6 @@ import pytest
 from cryptlv.errors import DeviceError
 from cryptlv.host.lvmconf import HostSettings
 from cryptlv.host.system import (
-    is_mapped,
     make_environment,
     make_private_directory,
     observe_directories,
@@ -113,13 +112,3 @@ def test_stocks_configuration_says_where_metadata_are_kept() -> None:
 def test_a_page_is_as_getconf_says() -> None:
     found = subprocess.run(["getconf", "PAGE_SIZE"], capture_output=True, text=True, check=True).stdout
     assert observe_page_sectors() * 512 == int(found)
-
-
-def test_a_volume_is_mapped_when_the_kernel_has_its_uuid(tmp_path: Path) -> None:
-    assert not is_mapped("a" * 64, str(tmp_path / "nothing"))
-    (tmp_path / "sda").mkdir()
-    (tmp_path / "dm-0" / "dm").mkdir(parents=True)
-    (tmp_path / "dm-0" / "dm" / "uuid").write_text("LVM-" + "b" * 64 + "\n")
-    (tmp_path / "dm-1").mkdir()
-    assert not is_mapped("a" * 64, str(tmp_path))
-    assert is_mapped("b" * 64, str(tmp_path))

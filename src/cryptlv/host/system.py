@@ -170,16 +170,3 @@ def make_environment(command: str, system_id: str = "") -> Environment:
 def observe_page_sectors() -> int:
     """The size of the kernel's pages, in sectors."""
     return os.sysconf("SC_PAGE_SIZE") // SECTOR_SIZE
-
-
-def is_mapped(lv_uuid: str, blocks: str = "/sys/block") -> bool:
-    """Whether the kernel's device-mapper has a volume, by its group's id and its own, as one without hyphens."""
-    try:
-        names = [name for name in os.listdir(blocks) if name.startswith("dm-")]
-    except OSError:
-        return False
-    for name in names:
-        with suppress(OSError), open(f"{blocks}/{name}/dm/uuid", encoding="ascii") as file:
-            if file.read().strip() == f"LVM-{lv_uuid}":
-                return True
-    return False

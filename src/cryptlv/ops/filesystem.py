@@ -79,14 +79,14 @@ def _resize(session: Session, vg_name: str, lv_name: str, new_size_bytes: int | 
 @contextmanager
 def _served(session: Session, vg_name: str, lv_name: str, keys: KeyRing) -> Iterator[str]:
     """The path of a volume that is served for this alone. When it ends without an error all is on the disks."""
-    from cryptlv.host.system import is_mapped
+    from cryptlv.host.kernel import ids_in_kernel
 
     name = f"{printable(vg_name)}/{printable(lv_name)}"
     with session.locked(vg_name, write=False):
         group = session.world().group(vg_name)
         lv = group.vg.lv(lv_name)
     refuse_active(session, group.vg, lv)
-    if is_mapped((group.vg.id + lv.id).replace("-", "")):
+    if lv.id in ids_in_kernel():
         raise InUseError(f"{name} is active in the kernel; deactivate it first with lvm2's lvchange")
     if not lv.is_writable:
         raise RefusedError(f"{name} is read-only: its file system cannot be resized")

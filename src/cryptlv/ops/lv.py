@@ -225,9 +225,15 @@ def _wipe_start(
 
 
 def refuse_active(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
-    """Raise InUseError when a volume is being served."""
+    """Raise InUseError when a volume is being served, or when the kernel has it active, as stock lvm2 does that."""
     from cryptlv.activate.process import find_server
+    from cryptlv.host.kernel import ids_in_kernel
 
+    if lv.id in ids_in_kernel():
+        name = f"{vg.name}/{printable(lv.name)}"
+        raise InUseError(
+            f"logical volume {name} is active in the kernel; deactivate it first: lvm lvchange -an {name}"
+        )
     if find_server(session.directories.run_dir, lv.id) is not None:
         name = f"{vg.name}/{printable(lv.name)}"
         raise InUseError(f"logical volume {name} is active; deactivate it first: cryptlv lvchange -an {name}")

@@ -229,11 +229,8 @@ def refuse_active(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
     from cryptlv.activate.process import find_server
     from cryptlv.host.kernel import ids_in_kernel
 
+    name = f"{vg.name}/{printable(lv.name)}"
     if lv.id in ids_in_kernel():
-        name = f"{vg.name}/{printable(lv.name)}"
-        raise InUseError(
-            f"logical volume {name} is active in the kernel; deactivate it first: lvm lvchange -an {name}"
-        )
+        raise InUseError(f"logical volume {name} is active in the kernel; first: lvm lvchange -an {name}")
     if find_server(session.directories.run_dir, lv.id) is not None:
-        name = f"{vg.name}/{printable(lv.name)}"
         raise InUseError(f"logical volume {name} is active; deactivate it first: cryptlv lvchange -an {name}")

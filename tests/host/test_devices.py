@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import DeviceError, NotFoundError
-from cryptlv.host.devices import FileDevice
+from cryptlv.host.devices import FileDevice, device_number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such file"):
         FileDevice(str(tmp_path / "none"))
+
+
+def test_only_block_devices_have_a_number(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none", "/dev/null"):
+        assert device_number(str(path)) == (-1, -1)
 
 
 def test_only_files_and_block_devices_are_opened_and_a_fifo_does_not_block(tmp_path: Path) -> None:

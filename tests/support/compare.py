@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from support.machine import Machine, Result
     from support.stock import StockLvm
 
-STATE_OF_THE_KERNEL = {"lv_active", "data_percent", "metadata_percent", "copy_percent"}
+STATE_OF_THE_KERNEL = {"lv_active", "lv_active_locally", "lv_active_remotely", "lv_active_exclusively"}
+"""What stock without a device-mapper does not know and we do."""
 REPORTS = (("pv", "pvs"), ("vg", "vgs"), ("lv", "lvs", "-a"), ("seg", "lvs", "-a", "--segments"))
 UNKNOWN_SEGMENTS = ("Unrecognised segment type", "importing unknown segment", "Unrecognised flag")
 """What stock says when it reads segments that it does not know."""

@@ -8,9 +8,8 @@ from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import UsageError
 from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
-from cryptlv.report.fields import choose_fields, choose_rows, needs_runs, needs_segments, sort_rows, usable_fields
+from cryptlv.report.fields import choose_fields, choose_order, choose_rows, fitting_rows, sort_rows, usable_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
-from cryptlv.report.rows import segment_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
         kind = {"lv": "seg", "pv": "pvseg"}[kind]
     fields = choose_fields(kind, chosen)
     selection = choose_rows(kind, arguments.text("select"))
+    order = choose_order(kind, arguments.all("sort")[-1]) if arguments.has("sort") else []  # the last one counts
     form = arguments.choice("reportformat", ("basic", "json", "json_std"), "basic")
     units = arguments.text("units", "r")
     if len(units) != 1 or units not in _UNITS:
@@ -63,16 +63,10 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
     )
     with open_command(arguments, Terminal(arguments)) as session:
         rows = gather(session, arguments)
-    if kind in ("pv", "pvseg"):
-        if kind == "pvseg" or needs_runs((*fields, *selection.fields)):
-            from cryptlv.report.pvseg_fields import run_rows
-
-            rows = run_rows(rows)
-    elif needs_segments((*fields, *selection.fields)):
-        rows = segment_rows(rows)
+    rows = fitting_rows(kind, rows, (*fields, *selection.fields, *(field for field, _ in order)))
     rows = [row for row in rows if selection.matches(row)]
     if arguments.has("sort"):
-        rows = sort_rows(kind, rows, arguments.all("sort")[-1])  # the last one counts, as with stock
+        rows = sort_rows(rows, order)
     text = render_text(fields, rows, options) if form == "basic" else render_json(kind, fields, rows, options)
     sys.stdout.write(text)
     return 0
@@ -93,7 +87,7 @@ def _vgs(arguments: Arguments) -> int:
 
 def _lvs(arguments: Arguments) -> int:
     def gather(session: Session, given: Arguments) -> list[Row]:
-        return report_lvs(session, given.words, hidden=given.has("all"), **_reach(given))
+        return report_lvs(session, given.words, hidden=given.has("all"), past=given.has("history"), **_reach(given))
 
     return _report("lv", arguments, gather)
 
@@ -112,6 +106,7 @@ LVS = Command(
     usage=("[-a] [-o FIELDS] [VG|VG/LV ...]",),
     options=(
         Option(long="all", short="a", help="Hidden volumes too, in brackets."),
+        Option(long="history", short="H", help="Volumes too that were removed and are remembered."),
         Option(long="segments", help="A line for each segment."),
         *_OPTIONS,
     ),

@@ -26,6 +26,15 @@ _ENOTSUP = 95
 _EINVAL = 22
 
 
+def device_number(path: str) -> tuple[int, int]:
+    """Major and minor number of a block device; -1 and -1 for anything else."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return -1, -1
+    return (os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else (-1, -1)
+
+
 class FileDevice:
     """A regular file or block device, opened for reading or for both; see `cryptlv.device.Device`.
 

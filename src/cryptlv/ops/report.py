@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.errors import NotFoundError, RefusedError
+from cryptlv.host.devices import device_number
 from cryptlv.names import printable
 from cryptlv.ondisk.mda import max_text_bytes
 from cryptlv.report.rows import SeenArea, SeenPv, lv_rows, pv_name, pv_rows, seen_group, vg_rows
@@ -79,6 +80,7 @@ def _seen_pv(pv: FoundPv) -> SeenPv:
         areas=areas,
         used_by_unknown=pv.label.is_used,
         label_version=pv.label.extension_version,
+        device_number=device_number(pv.path),
     )
 
 
@@ -147,8 +149,11 @@ def report_lvs(
     hidden: bool = False,
     foreign: bool = False,
     shared: bool = False,
+    past: bool = False,
 ) -> list[Row]:
     """A row for each logical volume, or for those named (`VG`, `VG/LV`).
+
+    With `past` also for those that are no more, whose names begin with a hyphen.
 
     Raises NotFoundError, and RefusedError when the volume group is another host's, shared, clustered or exported.
     """
@@ -156,14 +161,17 @@ def report_lvs(
     vg_names = tuple(dict.fromkeys(vg_name for vg_name, _ in pairs))
     world = session.consistent_world(vg_names)
     chosen = _groups(session, world, vg_names, foreign=foreign, shared=shared)
+    if past:
+        chosen = tuple(group.replace(shows_past=True) for group in chosen)
     if not names:
         return lv_rows([group for group in chosen if not group.vg.is_exported], hidden=hidden)
     for group in chosen:
         if group.vg.is_exported:
             raise RefusedError(f"volume group {printable(group.vg.name)} is exported")
     for vg_name, lv_name in pairs:
-        if lv_name:
-            next(group for group in chosen if group.vg.name == vg_name).vg.lv(lv_name)
+        group = next(group for group in chosen if group.vg.name == vg_name)
+        if lv_name and not (past and any(lv.name == lv_name for lv in group.past)):
+            group.vg.lv(lv_name)
     whole = {vg_name for vg_name, lv_name in pairs if not lv_name}
     return [row for row in lv_rows(chosen, hidden=True) if _wanted(row, whole, pairs, hidden=hidden)]
 

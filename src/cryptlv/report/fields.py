@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import UsageError
+from cryptlv.errors import RefusedError, UsageError
+from cryptlv.report.history import PAST
 from cryptlv.report.kind_fields import KIND_LV_FIELDS, KIND_SEG_FIELDS
 from cryptlv.report.lv_fields import LV_FIELDS
 from cryptlv.report.pv_fields import PV_FIELDS
-from cryptlv.report.pvseg_fields import PVSEG_FIELDS
-from cryptlv.report.rows import in_metadata_order
+from cryptlv.report.pvseg_fields import PVSEG_FIELDS, run_rows
+from cryptlv.report.raid_fields import RAID_LV_FIELDS, RAID_SEG_FIELDS
+from cryptlv.report.rows import in_metadata_order, lv_rows, pv_rows_as_found, segment_rows
 from cryptlv.report.seg_fields import SEG_FIELDS
+from cryptlv.report.state_fields import STATE_FIELDS
+from cryptlv.report.vdo_fields import VDO_FIELDS
 from cryptlv.report.vg_fields import VG_FIELDS
 
 TYPE_CHECKING = False
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
     from cryptlv.report.rows import Row
     from cryptlv.report.select import Selection
 
-_LV = (*LV_FIELDS, *KIND_LV_FIELDS)
-_SEG = (*SEG_FIELDS, *KIND_SEG_FIELDS)
+_LV = (*LV_FIELDS, *KIND_LV_FIELDS, *RAID_LV_FIELDS, *STATE_FIELDS)
+_SEG = (*SEG_FIELDS, *KIND_SEG_FIELDS, *RAID_SEG_FIELDS, *VDO_FIELDS)
 FIELDS: dict[str, Field] = {field.name: field for field in (*_LV, *VG_FIELDS, *PV_FIELDS, *PVSEG_FIELDS, *_SEG)}
 
 DEFAULT_FIELDS = {
@@ -34,18 +38,19 @@ DEFAULT_FIELDS = {
 _OF_KIND = {
     "pv": (*PV_FIELDS, *VG_FIELDS, *PVSEG_FIELDS, *_LV, *_SEG),
     "pvseg": (*PVSEG_FIELDS, *PV_FIELDS, *VG_FIELDS, *_LV, *_SEG),
-    "vg": VG_FIELDS,
+    "vg": (*VG_FIELDS, *_LV, *_SEG, *PV_FIELDS, *PVSEG_FIELDS),
     "lv": (*_LV, *VG_FIELDS, *_SEG),
     "seg": (*_SEG, *_LV, *VG_FIELDS),
 }
 _PREFIXES = {
     "pv": ("pv_", "vg_", "pvseg_", "lv_", "crypt_", "seg_"),
     "pvseg": ("pvseg_", "pv_", "vg_", "lv_", "crypt_", "seg_"),
-    "vg": ("vg_",),
+    "vg": ("vg_", "lv_", "crypt_", "seg_", "pv_", "pvseg_"),
     "lv": ("lv_", "crypt_", "seg_", "vg_"),
     "seg": ("seg_", "lv_", "crypt_", "vg_"),
 }
-_OF_RUNS = ("pvseg_", "lv_", "crypt_", "seg_")
+_OF_LVS = ("lv_", "crypt_", "seg_")
+_OF_RUNS = ("pvseg_", *_OF_LVS)
 _WHOLE = {"pv": ("pv_", "vg_"), "pvseg": ("pvseg_", "pv_", "vg_"), "vg": ("vg_",), "lv": ("lv_", "crypt_", "vg_")}
 _COMMANDS = {"pv": "pvs", "pvseg": "pvs", "vg": "vgs", "lv": "lvs", "seg": "lvs"}
 
@@ -55,14 +60,25 @@ def usable_fields(kind: str) -> tuple[Field, ...]:
     return _OF_KIND[kind]
 
 
-def needs_segments(fields: Iterable[Field]) -> bool:
-    """Whether the rows must be segments, as some field is of segments."""
-    return any(field.prefix == "seg_" for field in fields)
+def fitting_rows(kind: str, rows: list[Row], fields: Iterable[Field]) -> list[Row]:
+    """Rows of what the fields are of, from those of a report.
 
-
-def needs_runs(fields: Iterable[Field]) -> bool:
-    """Whether the rows must be runs of extents of physical volumes, as some field is of those or of volumes."""
-    return any(field.prefix in _OF_RUNS for field in fields)
+    Those of volumes become segments for a field of segments, physical volumes runs of extents for one of runs or of
+    volumes, and volume groups what a field is of. Raises RefusedError for fields that are not in one kind of row.
+    """
+    prefixes = {field.prefix for field in fields}
+    if kind == "vg":
+        of_lvs, of_pvs = not prefixes.isdisjoint(_OF_LVS), not prefixes.isdisjoint(("pv_", "pvseg_"))
+        if of_lvs and of_pvs:
+            raise RefusedError("fields of logical and of physical volumes are not shown at the same time by vgs")
+        groups = [row.group for row in rows if row.group is not None]
+        if of_lvs:
+            kind, rows = "lv", lv_rows(groups, hidden=False)
+        elif of_pvs:
+            kind, rows = "pvseg" if "pvseg_" in prefixes else "pv", pv_rows_as_found(groups)
+    if kind == "pvseg" or (kind == "pv" and not prefixes.isdisjoint(_OF_RUNS)):
+        return run_rows(rows)
+    return segment_rows(rows) if kind in ("lv", "seg") and (kind == "seg" or "seg_" in prefixes) else rows
 
 
 def _find(kind: str, word: str) -> tuple[Field, ...]:
@@ -114,24 +130,24 @@ def choose_rows(kind: str, text: str) -> Selection:
     return parse_selection(text, find)
 
 
-def sort_rows(kind: str, rows: Sequence[Row], option: str) -> list[Row]:
-    """Rows by the fields of -O, ascending, or descending where a field has a `-` before it.
-
-    Where they are equal, volumes come as they stand in the metadata, as with stock. Raises UsageError for an unknown
-    field.
-    """
-    ordered = in_metadata_order(rows)
+def choose_order(kind: str, option: str) -> list[tuple[Field, bool]]:
+    """The fields of -O, each with whether it is descending, as one with a `-` before it is; raises UsageError."""
     words = [word for word in option.split(",") if word]
-    for word in reversed(words):
-        for field in reversed(_find(kind, word.lstrip("+-"))):
-            ordered.sort(key=lambda row, field=field: _sort_key(field, row), reverse=word.startswith("-"))  # type: ignore[misc]
+    return [(field, word.startswith("-")) for word in words for field in _find(kind, word.lstrip("+-"))]
+
+
+def sort_rows(rows: Sequence[Row], order: Sequence[tuple[Field, bool]]) -> list[Row]:
+    """Rows by fields. Where they are equal, volumes come as they stand in the metadata, as with stock."""
+    ordered = in_metadata_order(rows)
+    for field, descending in reversed(order):
+        ordered.sort(key=lambda row, field=field: _sort_key(field, row), reverse=descending)  # type: ignore[misc]
     return ordered
 
 
 def _sort_key(field: Field, row: Row) -> tuple[int, str]:
     """Numbers by their size, words by their bytes; what has no value comes first."""
     if field.name == "lv_name":
-        return -1, row.lv.name if row.lv is not None else ""
+        return -1, row.lv.name.removeprefix(PAST) if row.lv is not None else ""
     value = field.value(row)
     if isinstance(value, int):
         return value, ""

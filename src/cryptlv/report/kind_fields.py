@@ -196,6 +196,12 @@ def _cache_settings(row: Row) -> Value:
     return ",".join(f"{printable(key)}={printable(str(value))}" for key, value in pairs)
 
 
+def _monitor(row: Row) -> Value:
+    """dmeventd's watch; nothing of what it could watch is active here."""
+    is_moved = row.lv is not None and "PVMOVE" in row.lv.status and _kind(row) == "mirror"
+    return "not monitored" if is_moved or _kind(row).startswith("raid0") else ""
+
+
 def _seg_field(name: str, heading: str, kind: str, value: Callable[[Row], Value], text: str) -> Field:
     return Field(prefix="seg_", name=name, heading=heading, kind=kind, value=value, help=text)
 
@@ -208,6 +214,7 @@ KIND_SEG_FIELDS = (
     _seg_field("cache_policy", "CachePolicy", TEXT, _cache_word("policy"), "How a cache chooses what it keeps."),
     _seg_field("cache_settings", "CacheSettings", LIST, _cache_settings, "Settings of the policy."),
     _seg_field("cache_metadata_format", "CMFmt", NUMBER, _cache_format, "Format of a cache's metadata."),
+    _seg_field("seg_monitor", "Monitor", TEXT, _monitor, "Whether dmeventd watches it."),
     _seg_field("transaction_id", "TransId", NUMBER, _number("transaction_id", "thin-pool", "thin"),
                "Number of the last change of a thin pool, or of the one that made a thin volume."),
     _seg_field("thin_id", "ThId", NUMBER, _number("device_id", "thin"), "Number of a thin volume in its pool."),

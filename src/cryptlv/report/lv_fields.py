@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from cryptlv.model.nodes import PvWord
 from cryptlv.names import dm_name, printable
-from cryptlv.report.field import FLAG, LIST, NUMBER, PERCENT, SIZE, TEXT, TIME, Field, flag, listed
+from cryptlv.report.field import FLAG, LIST, NUMBER, SIZE, TEXT, TIME, Field, flag, listed
+from cryptlv.report.history import PAST, PastVolume
+from cryptlv.report.modules import modules_of
 from cryptlv.report.relations import (
     CACHE_ORIGIN,
     INTEGRITY_METADATA,
@@ -22,7 +24,7 @@ from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from cryptlv.model.vg import LogicalVolume
     from cryptlv.report.field import Value
@@ -36,7 +38,7 @@ _WITHOUT_PARENT = frozenset(
 _OF_RELATIONS = frozenset(
     (
         "lv_parent", "origin", "lv_ancestors", "lv_descendants", "mirror_log", "pool_lv", "data_lv", "metadata_lv",
-        "data_percent", "metadata_percent", "copy_percent", "move_pv", "convert_lv",
+        "move_pv", "move_pv_uuid", "convert_lv",
     )
 )  # fmt: skip
 
@@ -48,6 +50,11 @@ def _lv(value: Callable[[LogicalVolume], Value]) -> Callable[[Row], Value]:
 def shown_name(group: SeenGroup, name: str) -> str:
     """A volume's name, in brackets when it is hidden."""
     return f"[{printable(name)}]" if name in group.hidden else printable(name)
+
+
+def _once(lv: LogicalVolume) -> str:
+    """The name, of a volume that is no more that which it had."""
+    return lv.name.removeprefix(PAST)
 
 
 def _related(value: Callable[[Row], str]) -> Callable[[Row], Value]:
@@ -69,26 +76,65 @@ def _parent(row: Row) -> str:
     return "" if _WITHOUT_PARENT.issuperset(row.relation.parts) else row.relation.parent
 
 
-def _chain(row: Row) -> list[str]:
+def _ancestors(row: Row, before: Callable[[str], str]) -> str:
     """The origins of a volume, the nearest first; a loop is cut."""
     names: dict[str, None] = {}
-    name = row.relation.ancestor
-    while name and row.group is not None and name not in names:
+    name = before(row.lv.name) if row.lv is not None else ""
+    while name and name not in names:
         names[name] = None
-        name = row.group.relations.get(name, UNRELATED).ancestor
-    return list(names)
+        name = before(name)
+    return _listed(row, names)
 
 
-def _descendants(row: Row) -> list[str]:
-    """The snapshots of a volume, each before its own; a loop is cut."""
+def _descendants(row: Row, after: Callable[[str], Sequence[str]]) -> str:
+    """What was made from a volume, each before what was made from that; a loop is cut."""
     names: dict[str, None] = {}
-    waiting = list(reversed(row.relation.descendants))
-    while waiting and row.group is not None:
+    waiting = list(reversed(after(row.lv.name))) if row.lv is not None else []
+    while waiting:
         name = waiting.pop()
         if name not in names:
             names[name] = None
-            waiting += reversed(row.group.relations.get(name, UNRELATED).descendants)
-    return list(names)
+            waiting += reversed(after(name))
+    return _listed(row, names)
+
+
+def _listed(row: Row, names: Iterable[str]) -> str:
+    """Without the volumes that are no more, unless the report shows those."""
+    shows_past = row.group is not None and row.group.shows_past
+    return ",".join(printable(name) for name in names if shows_past or not name.startswith(PAST))
+
+
+def _before(row: Row) -> Callable[[str], str]:
+    group = row.group
+    return lambda name: group.relations.get(name, UNRELATED).ancestor if group is not None else ""
+
+
+def _after(row: Row) -> Callable[[str], Sequence[str]]:
+    group = row.group
+    return lambda name: group.relations.get(name, UNRELATED).descendants if group is not None else ()
+
+
+def _full_ancestors(row: Row) -> Value:
+    """With volumes that are no more between those that are there."""
+    past = row.group.past if row.group is not None else ()
+    origins = {child: lv.name for lv in past for child in lv.descendants} | {
+        lv.name: lv.origin for lv in past if lv.origin
+    }
+    before = _before(row)
+    return _ancestors(row, lambda name: before(name) or origins.get(name, ""))
+
+
+def _full_descendants(row: Row) -> Value:
+    after = _after(row)
+    later: dict[str, list[str]] = {}
+    for lv in row.group.past if row.group is not None else ():
+        later.setdefault(lv.name, []).extend(lv.descendants)
+        later.setdefault(lv.origin, []).append(lv.name)
+    return _descendants(row, lambda name: (*after(name), *later.get(name, ())))
+
+
+def _removal_time(row: Row) -> Value:
+    return _time(row.lv.removal_time) if isinstance(row.lv, PastVolume) else ""
 
 
 def _path(row: Row) -> Value:
@@ -96,40 +142,37 @@ def _path(row: Row) -> Value:
         return ""
     if any(segment.shown_type == "thin-pool" for segment in row.lv.segments):
         return ""
-    return f"/dev/{printable(row.group.vg.name)}/{printable(row.lv.name)}"
+    return f"/dev/{printable(row.group.vg.name)}/{printable(_once(row.lv))}"
 
 
-def _moved_from(row: Row) -> Value:
-    """The physical volume that a pvmove's hidden volume empties: that of the first image."""
+def _moved_pv(row: Row) -> str:
+    """The id of the physical volume that a pvmove's hidden volume empties: that of the first image."""
     for segment in row.lv.segments if row.lv is not None else ():
-        places = body_of(segment).get("mirrors")
-        if (
-            row.group is None
-            or "extents_moved" not in body_of(segment)
-            or not isinstance(places, tuple)
-            or not places
-        ):
+        body = body_of(segment)
+        places = body.get("mirrors")
+        if row.group is None or "extents_moved" not in body or not isinstance(places, tuple) or not places:
             continue
         if isinstance(places[0], PvWord):
-            return row.group.path(str(places[0]))
+            return str(places[0])
         image = row.group.lvs.get(word(places[0]))
-        return (
-            next((row.group.path(place[0]) for part in image.segments for place in part.footprint()), "")
-            if image
-            else ""
-        )
+        return next((place[0] for part in image.segments for place in part.footprint()), "") if image else ""
     return ""
 
 
-def _time(lv: LogicalVolume) -> str:
-    """When it was made, in lvm2's default format and the time zone of this machine."""
+def _moved_from(row: Row) -> Value:
+    pv_id = _moved_pv(row)
+    return row.group.path(pv_id) if pv_id and row.group is not None else ""
+
+
+def _time(seconds: int | None) -> str:
+    """A moment in lvm2's default format and the time zone of this machine."""
     from datetime import UTC, datetime
 
     try:
-        when = datetime.fromtimestamp(lv.creation_time or 0, UTC).astimezone()
+        when = datetime.fromtimestamp(seconds or 0, UTC).astimezone()
     except (ValueError, OverflowError, OSError):
         return ""
-    return when.strftime("%Y-%m-%d %H:%M:%S %z") if lv.creation_time else ""
+    return when.strftime("%Y-%m-%d %H:%M:%S %z") if seconds else ""
 
 
 def _read_ahead(lv: LogicalVolume) -> Value:
@@ -200,13 +243,13 @@ LV_FIELDS = (
     ),
     _field(
         "lv_full_name", "LV", TEXT,
-        lambda row: f"{printable(row.group.vg.name)}/{printable(row.lv.name)}" if row.group and row.lv else None,
+        lambda row: f"{printable(row.group.vg.name)}/{printable(_once(row.lv))}" if row.group and row.lv else None,
         "Name with that of the volume group.", 4,
     ),
     _field("lv_path", "Path", TEXT, _path, "Where it is when stock lvm2 activates it; nothing for hidden ones.", 4),
     _field(
         "lv_dm_path", "DMPath", TEXT,
-        lambda row: f"/dev/mapper/{dm_name(row.group.vg.name, row.lv.name)}" if row.group and row.lv else None,
+        lambda row: f"/dev/mapper/{dm_name(row.group.vg.name, _once(row.lv))}" if row.group and row.lv else None,
         "Its device-mapper name.", 6,
     ),
     _field("lv_parent", "Parent", TEXT, _related(_parent), "The volume that it is part of."),
@@ -224,12 +267,6 @@ LV_FIELDS = (
         "lv_autoactivation", "AutoAct", FLAG, _lv(lambda lv: flag("enabled", on="NOAUTOACTIVATE" not in lv.flags)),
         "Whether it may autoactivate.",
     ),
-    _field(
-        "lv_active", "Active", FLAG,
-        lambda row: flag("active", on=row.lv is not None and row.group is not None
-                         and row.group.is_active(row.lv)),
-        "Whether it is active here.",
-    ),
     _field("lv_major", "Maj", NUMBER, _lv(lambda lv: -1 if lv.major is None else lv.major), "Fixed major number."),
     _field("lv_minor", "Min", NUMBER, _lv(lambda lv: -1 if lv.minor is None else lv.minor), "Fixed minor number."),
     _field(
@@ -242,24 +279,33 @@ LV_FIELDS = (
     ),
     _field("seg_count", "#Seg", NUMBER, _lv(lambda lv: len(lv.segments)), "Number of segments."),
     _field("origin", "Origin", TEXT, _related(lambda row: row.relation.origin), "Origin of a snapshot."),
-    _field("lv_ancestors", "Ancestors", LIST, lambda row: ",".join(map(printable, _chain(row))), "Its origins."),
+    _field("lv_ancestors", "Ancestors", LIST, lambda row: _ancestors(row, _before(row)), "Its origins."),
     _field(
-        "lv_descendants", "Descendants", LIST, lambda row: ",".join(map(printable, _descendants(row))),
+        "lv_descendants", "Descendants", LIST, lambda row: _descendants(row, _after(row)),
         "Volumes that it is the origin of.",
+    ),
+    _field("lv_full_ancestors", "FAncestors", LIST, _full_ancestors, "Its origins, with -H those removed too."),
+    _field(
+        "lv_full_descendants", "FDescendants", LIST, _full_descendants,
+        "Volumes that it is the origin of, with -H those removed too.",
     ),
     _field("mirror_log", "Log", TEXT, _related(lambda row: row.relation.mirror_log), "Log of a mirror."),
     _field("pool_lv", "Pool", TEXT, _related(lambda row: row.relation.pool), "Pool of a thin or cached volume."),
     _field("data_lv", "Data", TEXT, _related(lambda row: row.relation.data), "Data of a pool."),
     _field("metadata_lv", "Meta", TEXT, _related(lambda row: row.relation.metadata), "Metadata of a pool."),
-    _field("data_percent", "Data%", PERCENT, lambda _: None, "How full a snapshot or pool is.", 6),
-    _field("metadata_percent", "Meta%", PERCENT, lambda _: None, "How full a pool's metadata is.", 6),
     _field("move_pv", "Move", TEXT, _moved_from, "Source of a pvmove."),
-    _field("copy_percent", "Cpy%Sync", PERCENT, lambda _: None, "How far a copy has come."),
+    _field("move_pv_uuid", "Move UUID", TEXT, _moved_pv, "Identifier of the source of a pvmove.", 38),
     _field("convert_lv", "Convert", TEXT, _related(lambda row: row.relation.converting), "What a volume becomes."),
     _field("lv_tags", "LV Tags", LIST, _lv(lambda lv: listed(map(printable, lv.tags))), "Tags."),
     _field("lv_profile", "LProfile", TEXT, _lv(lambda lv: printable(lv.profile)), "Configuration profile."),
     _field("lv_lockargs", "LLockArgs", TEXT, _lv(lambda lv: printable(lv.lock_args)), "Lock arguments."),
-    _field("lv_time", "CTime", TIME, _lv(_time), "When it was made.", 26),
+    _field("lv_time", "CTime", TIME, _lv(lambda lv: _time(lv.creation_time)), "When it was made.", 26),
+    _field("lv_time_removed", "RTime", TIME, _removal_time, "When it was removed.", 26),
+    _field("lv_modules", "Modules", LIST, modules_of, "Modules of the kernel that it needs."),
+    _field(
+        "lv_historical", "Historical", FLAG, lambda row: flag("historical", on=isinstance(row.lv, PastVolume)),
+        "Whether it is no more.",
+    ),
     _field("lv_host", "Host", TEXT, _lv(lambda lv: printable(lv.creation_host)), "Where it was made.", 10),
     _field("crypt_store", "CStore", TEXT, _crypt_store, "Keystore of an encrypted volume."),
     _field("crypt_handler", "CHandler", TEXT, _crypt(lambda part: part.handler), "Key handler."),

@@ -53,6 +53,10 @@ def _in_metadata(value: Callable[[PhysicalVolume], Value], default: Value = 0) -
     return lambda row: value(row.pv) if row.pv is not None else default
 
 
+def _device_number(place: int) -> Callable[[Row], Value]:
+    return lambda row: str(row.seen.device_number[place] if row.seen is not None else 0)
+
+
 def _areas(row: Row) -> tuple[SeenArea, ...]:
     return row.seen.areas if row.seen is not None else ()
 
@@ -77,6 +81,8 @@ PV_FIELDS = (
     ),
     _field("dev_size", "DevSize", SIZE, lambda row: row.seen.size_bytes if row.seen else 0, "Size of the device."),
     _field("pv_name", "PV", TEXT, pv_name, "Name.", 10),
+    _field("pv_major", "Maj", TEXT, _device_number(0), "Major number of its device, -1 for a file."),
+    _field("pv_minor", "Min", TEXT, _device_number(1), "Minor number of its device, -1 for a file."),
     _field(
         "pv_mda_free", "PMdaFree", SIZE,
         lambda row: min((0 if area.is_ignored else area.free_bytes for area in _areas(row)), default=0),
@@ -123,5 +129,14 @@ PV_FIELDS = (
         "pv_in_use", "PInUse", FLAG,
         lambda row: flag("used", on=row.pv is not None or (row.seen is not None and row.seen.used_by_unknown)),
         "Whether a volume group uses it.",
+    ),
+    _field("pv_duplicate", "Duplicate", FLAG, lambda _: "", "Whether another device has its identifier."),
+    _field(
+        "pv_device_id", "DeviceID", TEXT, _in_metadata(lambda pv: printable(pv.device_id), ""),
+        "What its device is known by.",
+    ),
+    _field(
+        "pv_device_id_type", "DeviceIDType", TEXT, _in_metadata(lambda pv: printable(pv.device_id_type), ""),
+        "What kind of identifier that is.",
     ),
 )  # fmt: skip

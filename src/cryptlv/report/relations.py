@@ -6,6 +6,8 @@ another is in each type's text_import function there.
 
 from __future__ import annotations
 
+from cryptlv.model.nodes import PvWord
+from cryptlv.model.vg import LvArea
 from cryptlv.record import Record
 from cryptlv.segments.opaque import OpaqueSegment
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptlv.model.nodes import Value
-    from cryptlv.model.vg import Segment, VolumeGroup
+    from cryptlv.model.vg import Area, Segment, VolumeGroup
 
     Note = Callable[..., None]
 
@@ -96,6 +98,28 @@ def raid_parts(body: Mapping[str, Value]) -> tuple[list[str], list[str]]:
     """The images and the metadata volumes of a raid segment (raid0 has no metadata)."""
     names = names_in(body.get("raids"))
     return names[1::2] or names_in(body.get("raid0_lvs")), names[::2]
+
+
+def part_names(segment: Segment) -> list[str]:
+    """The volumes that a segment of a type not managed here has its areas on."""
+    body = body_of(segment)
+    images, _ = raid_parts(body)
+    keys = {"vdo": "vdo_pool", "thin-pool": "pool", "cache-pool": "data", "vdo-pool": "data"}
+    keys |= dict.fromkeys(("cache", "writecache", "integrity"), "origin")
+    direct = word(body.get(keys.get(segment.shown_type, "")))
+    return images or ([direct] if direct else [])
+
+
+def volume_areas(segment: Segment) -> list[tuple[str, int]]:
+    """The volumes that a segment lies on, each with the extent at which it begins there."""
+    if not segment.is_opaque:
+        areas: tuple[Area, ...] = getattr(segment, "areas", ())
+        return [(area.lv_name, area.start_le) for area in areas if isinstance(area, LvArea)]
+    mirrors: Value | None = body_of(segment).get("mirrors")
+    if not isinstance(mirrors, tuple):
+        return [(name, 0) for name in part_names(segment)]
+    pairs = zip(mirrors[::2], mirrors[1::2], strict=False)
+    return [(str(name), start) for name, start in pairs if not isinstance(name, PvWord) and isinstance(start, int)]
 
 
 def relate(vg: VolumeGroup, snapshots: Mapping[str, Snapshot]) -> Mapping[str, Relation]:

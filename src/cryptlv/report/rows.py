@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 
 from cryptlv.record import Record
+from cryptlv.report.history import PAST, past_volumes
 from cryptlv.report.relations import UNRELATED, hidden_names, partial_names, relate, snapshots_of
 
 TYPE_CHECKING = False
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cryptlv.model.vg import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
+    from cryptlv.report.history import PastVolume
     from cryptlv.report.relations import Relation, Snapshot
 
 UNKNOWN_DEVICE = "[unknown]"
@@ -26,7 +28,10 @@ class SeenArea(Record):
 
 
 class SeenPv(Record):
-    """A physical volume that was found, by its label. `used_by_unknown`: its group was not found."""
+    """A physical volume that was found, by its label. `used_by_unknown`: its group was not found.
+
+    `device_number` is major and minor number of a block device, -1 for a file.
+    """
 
     pv_id: str
     path: str
@@ -34,6 +39,7 @@ class SeenPv(Record):
     pe_start_bytes: int = 0
     areas: tuple[SeenArea, ...] = ()
     used_by_unknown: bool = False
+    device_number: tuple[int, int] = (-1, -1)
     label_version: int | None = None
 
 
@@ -44,7 +50,7 @@ class SeenGroup(Record):
     `used` the extents in use on each physical volume, `missing` the ids of those that are missing or were when the
     metadata was written, `hidden` and `partial` the names of volumes that users do not see and of those that miss a
     part, `lvs` all volumes by name, `relations` what volumes are to each other and `snapshots` those that are not
-    thin, all found once for all rows.
+    thin, all found once for all rows. `past` are the volumes that are remembered; `shows_past`: reports name them.
     """
 
     vg: VolumeGroup
@@ -57,6 +63,8 @@ class SeenGroup(Record):
     relations: Mapping[str, Relation]
     lvs: Mapping[str, LogicalVolume]
     snapshots: Mapping[str, Snapshot]
+    past: tuple[PastVolume, ...] = ()
+    shows_past: bool = False
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
@@ -109,6 +117,7 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
         lvs=lvs,
         relations=relate(vg, snapshots),
         snapshots=snapshots,
+        past=past_volumes(vg),
     )
 
 
@@ -150,16 +159,27 @@ def vg_rows(groups: Sequence[SeenGroup]) -> list[Row]:
 
 
 def lv_rows(groups: Sequence[SeenGroup], *, hidden: bool) -> list[Row]:
-    """A row for each logical volume, by volume group and name; hidden ones when asked for."""
+    """A row for each logical volume, by volume group and name; hidden ones when asked for.
+
+    Those that are no more come with groups that show them, among the others by their names.
+    """
     rows = [
         Row(group=group, lv=lv)
         for group in reversed(groups)
         for lv in group.vg.lvs
         if (hidden or lv.name not in group.hidden) and not (group.snapshots and is_snapshot_record(lv))
     ]
-    rows.sort(key=attrgetter("lv.name"))
+    past = [Row(group=group, lv=lv) for group in reversed(groups) if group.shows_past for lv in group.past]
+    if past:
+        rows = sorted([*rows, *past], key=_plain_name)
+    else:
+        rows.sort(key=attrgetter("lv.name"))
     rows.sort(key=attrgetter("group.vg.name"))
     return rows
+
+
+def _plain_name(row: Row) -> str:
+    return row.lv.name.removeprefix(PAST) if row.lv is not None else ""
 
 
 def segment_rows(rows: Sequence[Row]) -> list[Row]:

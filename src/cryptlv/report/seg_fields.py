@@ -8,7 +8,7 @@ from cryptlv.names import printable
 from cryptlv.record import Record
 from cryptlv.report.field import LIST, NUMBER, SIZE, TEXT, Field, listed
 from cryptlv.report.lv_fields import shown_name
-from cryptlv.report.relations import body_of, raid_parts, word
+from cryptlv.report.relations import body_of, part_names, raid_parts
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.striped import StripedSegment
 from cryptlv.units import SECTOR_SIZE
@@ -47,16 +47,6 @@ def _each(segment: Segment, count: int) -> int:
     return segment.length_le // max(count, 1) if isinstance(segment, StripedSegment) else segment.length_le
 
 
-def _part_names(segment: Segment) -> list[str]:
-    """The volumes that a segment of a type not managed here has its areas on."""
-    body = body_of(segment)
-    images, _ = raid_parts(body)
-    keys = {"vdo": "vdo_pool", "thin-pool": "pool", "cache-pool": "data", "vdo-pool": "data"}
-    keys |= dict.fromkeys(("cache", "writecache", "integrity"), "origin")
-    direct = word(body.get(keys.get(segment.shown_type, "")))
-    return images or ([direct] if direct else [])
-
-
 def _volume_place(row: Row, name: str) -> _Place:
     """A volume as an area: stock lvm2 shows all of it, whatever part is meant."""
     lv = row.group.lvs.get(name) if row.group is not None else None
@@ -83,7 +73,7 @@ def _places(row: Row) -> list[_Place]:
 def _opaque_places(row: Row, segment: Segment) -> list[_Place]:
     mirrors: NodeValue | None = body_of(segment).get("mirrors")
     if not isinstance(mirrors, tuple):
-        return [_volume_place(row, name) for name in _part_names(segment)]
+        return [_volume_place(row, name) for name in part_names(segment)]
     return [
         _Place(name=str(name), start=start, length=segment.length_le, is_pv=True)
         if isinstance(name, PvWord)

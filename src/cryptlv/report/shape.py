@@ -9,6 +9,7 @@ from __future__ import annotations
 from cryptlv.names import is_keystore_name, printable
 from cryptlv.report import relations as parts
 from cryptlv.report.field import POLICY_LETTERS
+from cryptlv.report.history import PastVolume
 from cryptlv.report.relations import body_of
 from cryptlv.segments.striped import StripedSegment
 
@@ -94,6 +95,8 @@ def attributes(row: Row) -> str:
         policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
         state = "a" if group.is_active(lv) else "-"
         return f"-w{policy}-{state}---{'p' if lv.name in group.partial else '-'}-"
+    if isinstance(lv, PastVolume):
+        return "----h-----"
     shape = Shape(lv, row)
     policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
     return "".join(
@@ -190,6 +193,8 @@ def layout_and_role(row: Row) -> tuple[str, str]:
     """The words of lv_layout and of lv_role; "" for a row without a volume."""
     if row.lv is None:
         return "", ""
+    if isinstance(row.lv, PastVolume):
+        return "none", "public,history"
     shape = Shape(row.lv, row)
     words = _Words(shape)
     _mirror(words, shape)

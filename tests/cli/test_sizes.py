@@ -96,7 +96,7 @@ def test_other_properties() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "-I 100b", "-I 0", "--alloc best", "--alloc cling -Cy", "--addtag a*b", "--addtag -a", "--addtag @", "-r x",
+        "-I 100b", "-I 0", "--alloc best", "--alloc cling -Cy", "--addtag a*b", "--addtag @", "-r x",
         "--minor 3", "-My", "-My --minor 1048576", "-My --minor x", "--addtag " + "a" * 1025,
     ],
 )  # fmt: skip

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _POLICIES = ("contiguous", "cling", "cling_by_tags", "normal", "anywhere", "inherit")
 _COMMON = (
-    Option(long="autobackup", short="A", takes="y|n", help="As in lvm2; metadata are always backed up here."),
     Option(
         long="poolmetadataspare",
         takes="y|n",
@@ -30,7 +29,6 @@ def _name(word: str) -> str:
 
 
 def _spare(arguments: Arguments) -> bool:
-    arguments.yes_no("autobackup")
     return arguments.yes_no("poolmetadataspare") is not False
 
 

@@ -1,4 +1,4 @@
-"""lvchange as a program; what activation does is in ops/test_activation.py, properties beside stock's in compat/pairs."""
+"""lvchange as a program; its properties beside stock's are in compat/pairs."""
 
 from __future__ import annotations
 

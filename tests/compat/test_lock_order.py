@@ -3,8 +3,8 @@
 Names and modes are compared with their `:aux` files, lvm2's hints and the devices file. What differs, and why:
 
 - Nobody is asked for a passphrase or for leave while a lock is held, so `lvcreate --type crypt` plans under the
-  reader's lock, asks, and plans again under the writer's. `lvremove` without -y does likewise.
-- `lvremove VG` takes the writer's lock once for each volume, not once for all: each removal is a commit of its own.
+  reader's lock, asks, and plans again under the writer's. `lvremove` lets go of the writer's lock to ask, too.
+- `lvremove VG` reads the group under the reader's lock, to know its volumes, before it takes the writer's.
 - A devices file is not locked to be read, since it is replaced whole; stock holds `D_system.devices` shared then.
 - pvremove changes the devices file; stock does so with the reader's lock of it.
 - A report of everything takes the volume groups in the order of their names, stock in that of its cache.
@@ -119,6 +119,9 @@ def test_reports_and_changes_take_the_same_locks(both: tuple[Both, list[Path]]) 
         (("vgchange", "-an"), [*reader("P_global"), *writer("V_a"), *writer("V_b")]),
         (("lvchange", "-an", "b/x{}"), one),
         (("lvchange", "-an", "b"), one),
+        (("lvchange", "-pr", "b/x{}"), one),
+        (("lvrename", "b", "x{}", "y{}"), one),
+        (("lvrename", "b", "y{}", "x{}"), one),
         (("pvck", "--dump", "headers", str(nodes[0].parent / "k1")), []),
         (("lvremove", "-y", "b/x{}"), one),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.activate.process import active_lv_ids, stop_server
-from cryptlv.errors import CryptlvError, InUseError
+from cryptlv.errors import CryptlvError
 from cryptlv.model.edit import removed_lvs
 from cryptlv.model.lv_edit import Removal, remove_lvs
 from cryptlv.names import is_keystore_name, printable
@@ -39,69 +39,71 @@ def remove(
     overwritten after the commit, while nobody else can have it. Raises NotFoundError for the group, RefusedError,
     CommitError.
     """
-    accepted = tuple(lv_names)
-    asked: frozenset[str] = frozenset()
+    names = list(dict.fromkeys(lv_names))
+    answered: set[str] = set()
     problems: list[CryptlvError] = []
-    if confirm is not None and not session.test:
-        accepted, asked, problems = _ask(session, vg_name, accepted, confirm)
-    with session.locked(vg_name, write=True):
-        group = session.writable_group(vg_name, missing_ok=True)
-        closed, stay = _close(session, group.vg, accepted, may_close=confirm is not None)
-        removal = remove_lvs(group.vg, closed)
-        if confirm is not None and not session.test and not asked.issuperset(_keystores(group.vg, removal)):
-            raise InUseError(f"{printable(vg_name)} was changed by another command meanwhile; nothing removed")
-        if removal.names:
-            commit_change(session, group, removal.after)
-            if not session.test:
-                _forget_keys(session, group, removal)
-                if wipe_watch is not None:
-                    wipe_freed(session, group, removal.after, wipe_watch)
-    return removal.replace(problems=(*problems, *stay, *removal.problems))
+    while True:
+        with session.locked(vg_name, write=True):
+            group = session.writable_group(vg_name, missing_ok=True)
+            questions = [] if confirm is None or session.test else _questions(session, group.vg, names)
+            open_questions = [(name, text) for name, text in questions if text not in answered]
+            if confirm is None or not open_questions:
+                closed, stay = _close(session, group.vg, names, may_close=confirm is not None)
+                removal = remove_lvs(group.vg, closed)
+                _commit(session, group, removal, wipe_watch)
+                return removal.replace(problems=(*problems, *stay, *removal.problems))
+        for name, text in open_questions:
+            if name not in names:
+                continue
+            try:
+                confirm(text)
+                answered.add(text)
+            except CryptlvError as error:
+                names.remove(name)
+                problems.append(error)
 
 
-def _forget_keys(session: Session, group: Group, removal: Removal) -> None:
-    """Overwrite the headers of the keystores that are gone, before anybody else can be given their extents."""
+def _commit(session: Session, group: Group, removal: Removal, wipe_watch: Watch | None) -> None:
+    """Put the group without the volumes in force, and overwrite the headers of the keystores that are gone, and
+    everything else where that is asked for, before anybody else can be given their extents."""
     from cryptlv.ops.keystore import wipe_images
 
-    wipe_images(session, group.vg, removed_lvs(group.vg, removal.after), group.pv_paths)
+    if not removal.names:
+        return
+    commit_change(session, group, removal.after)
+    if not session.test:
+        wipe_images(session, group.vg, removed_lvs(group.vg, removal.after), group.pv_paths)
+        if wipe_watch is not None:
+            wipe_freed(session, group, removal.after, wipe_watch)
 
 
-def _keystores(vg: VolumeGroup, removal: Removal) -> frozenset[str]:
-    """The keystores that go with volumes; those that were named themselves have no user."""
-    gone = (lv.name for lv in removed_lvs(vg, removal.after) if is_keystore_name(lv.name))
-    return frozenset(name for name in gone if name not in removal.names)
-
-
-def _ask(
-    session: Session, vg_name: str, lv_names: tuple[str, ...], confirm: Confirm
-) -> tuple[tuple[str, ...], frozenset[str], list[CryptlvError]]:
-    """The volumes that may be removed, the keystores that may go with them, and the refusals."""
-    with session.locked(vg_name, write=False):
-        vg = session.world().group(vg_name).vg
+def _questions(session: Session, vg: VolumeGroup, names: Sequence[str]) -> list[tuple[str, str]]:
+    """What must be asked before volumes are removed, one after the other: (volume, question)."""
     active = active_lv_ids(session.directories.run_dir)
-    accepted: list[str] = []
-    refused: list[CryptlvError] = []
-    lost: frozenset[str] = frozenset()
     by_name = {lv.name: lv for lv in vg.lvs}
-    encrypted = {lv.name for lv in vg.lvs if any(segment.keystores for segment in lv.segments)}
-    for name in dict.fromkeys(lv_names):
-        where = f"{printable(vg_name)}/{printable(name)}"
-        try:
-            if name in by_name and by_name[name].id in active:
-                confirm(f"Do you really want to remove active logical volume {where}?")
-            if name in encrypted:
-                more = _keystores(vg, remove_lvs(vg, (*accepted, name))) - lost
-                if more:
-                    confirm(f'Do you really want to remove "{where}" and its key? Nothing can bring its data back.')
-                    lost |= more
-            accepted.append(name)
-        except CryptlvError as error:
-            refused.append(error)
-    return tuple(accepted), lost, refused
+    questions: list[tuple[str, str]] = []
+    gone: list[str] = []
+    lost: set[str] = set()
+    for name in names:
+        lv = by_name.get(name)
+        if lv is None:
+            continue
+        where = f"{printable(vg.name)}/{printable(name)}"
+        if lv.id in active:
+            questions.append((name, f"Do you really want to remove active logical volume {where}?"))
+        if not any(segment.keystores for segment in lv.segments):
+            continue
+        gone.append(name)
+        stores = {other.name for other in removed_lvs(vg, remove_lvs(vg, gone).after) if is_keystore_name(other.name)}
+        if stores - lost:
+            text = f'Do you really want to remove "{where}" and its key? Nothing can bring its data back.'
+            questions.append((name, text))
+            lost |= stores
+    return questions
 
 
 def _close(
-    session: Session, vg: VolumeGroup, lv_names: tuple[str, ...], *, may_close: bool
+    session: Session, vg: VolumeGroup, lv_names: Sequence[str], *, may_close: bool
 ) -> tuple[tuple[str, ...], list[CryptlvError]]:
     """Deactivate the volumes that are active; the names of all that are not active then, and why others still are."""
     active = active_lv_ids(session.directories.run_dir)

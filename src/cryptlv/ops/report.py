@@ -90,9 +90,14 @@ def _free_bytes(area: MetadataArea) -> int:
     return (max_text_bytes(area.size_bytes) - used) // SECTOR_SIZE * SECTOR_SIZE
 
 
-def report_everything(session: Session) -> tuple[tuple[SeenGroup, ...], tuple[SeenPv, ...]]:
-    """Every volume group, and the physical volumes that are in none, in the order in which they were found."""
-    world = session.consistent_world()
+def report_everything(
+    session: Session, locked: tuple[str, ...] = ()
+) -> tuple[tuple[SeenGroup, ...], tuple[SeenPv, ...]]:
+    """Every volume group, and the physical volumes that are in none, in the order in which they were found.
+
+    With `locked` only those groups are read under their locks, the others as they happen to be.
+    """
+    world = session.consistent_world(locked)
     return _groups(session, world), _orphans(world)
 
 

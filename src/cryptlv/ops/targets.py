@@ -41,7 +41,7 @@ def lv_targets(
     named = [pair for pair in pairs if pair[1]]
     if named and not tags and not selection and len(named) == len(pairs):
         return tuple(LvTarget(vg_name=vg, lv_name=lv) for vg, lv in dict.fromkeys(named)), ()
-    groups, _ = report_everything(session)
+    groups, _ = report_everything(session, () if tags else tuple(dict.fromkeys(vg for vg, _ in pairs)))
     volumes, problems = choose_lvs(groups, [pair for pair in pairs if not pair[1]], tags, hidden=hidden)
     if not words or named:
         more, unknown = choose_lvs(groups, named, (), hidden=True)

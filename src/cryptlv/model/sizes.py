@@ -115,8 +115,8 @@ def new_length(
     length_le = _to_stripes(vg, length_le, striping, remarks)
     if not length_le:
         raise NoSpaceError(
-            f"volume group {printable(vg.name)!r}: {size.extents}%{size.percent_of} are 0 extents; make room or name "
-            "other physical volumes"
+            f"volume group {printable(vg.name)!r} has no free space for it: {size.extents}%{size.percent_of} are "
+            "0 extents; make room or name other physical volumes"
         )
     return Extents(length_le=length_le, is_approximate=True, remarks=tuple(remarks))
 

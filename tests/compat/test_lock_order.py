@@ -47,9 +47,9 @@ class Both:
         self.log.unlink()
         return [lock for lock in found if lock != "D_system.devices S"]
 
-    def ours(self, *words: str | Path, given: bytes = b"") -> list[str]:
+    def ours(self, *words: str | Path, given: bytes = b"", expect: int = 0) -> list[str]:
         self.machine.prefix = (*self.prefix, *self.tracer)
-        self.machine.run(*words, given=given)
+        self.machine.run(*words, given=given, expect=expect)
         return self._locks()
 
     def theirs(self, *words: str | Path) -> list[str]:
@@ -137,3 +137,20 @@ def test_what_differs_is_what_is_said_above(both: tuple[Both, list[Path]]) -> No
     run.stock.run("lvcreate", "-an", "-Zn", "-l1", "b")
     run.stock.run("lvcreate", "-an", "-Zn", "-l1", "b")
     assert run.theirs("lvremove", "-y", "b") == writer("V_b")
+
+
+def test_two_groups_are_locked_in_the_same_order(both: tuple[Both, list[Path]]) -> None:
+    run, nodes = both
+    run.stock.run("vgextend", "b", nodes[0], nodes[1], nodes[2])
+    every = [*writer("P_global"), "hints X"]
+    split = [*every, *writer("V_a1"), *writer("V_b")]
+    assert run.ours("vgsplit", "b", "a1", nodes[0]) == split
+    assert [lock.replace("a2", "a1") for lock in run.theirs("vgsplit", "b", "a2", nodes[1])] == split
+    split = [*every, *writer("V_z1"), *writer("V_b")]
+    assert run.ours("vgsplit", "-n", "none", "b", "z1", expect=5) == split
+    assert [lock.replace("z2", "z1") for lock in run.theirs("vgsplit", "b", "z2", nodes[2])] == split
+    merge = [*every, *writer("V_a"), *writer("V_a1")]
+    assert run.ours("vgmerge", "a1", "a") == merge
+    assert run.theirs("vgmerge", "a1", "a2") == [*every, *writer("V_a1"), *writer("V_a2")]
+    assert run.ours("vgundo", "a1", expect=5) == reader("V_a1")
+    assert run.ours("vgundo", "-y", "a1", expect=5) == [*every, *writer("V_a1")]

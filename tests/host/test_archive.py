@@ -11,6 +11,7 @@ import pytest
 from cryptlv.errors import DeviceError, FormatError, NotFoundError
 from cryptlv.host.archive import (
     archive_paths,
+    read_archive,
     read_metadata_file,
     remove_backup,
     write_archive,
@@ -111,3 +112,13 @@ def test_archives_are_given_oldest_first_and_a_backup_goes_quietly(tmp_path: Pat
         file.truncate(65 * 1024 * 1024)
     with pytest.raises(FormatError, match="larger than any"):
         read_metadata_file(path)
+
+
+def test_archives_are_read_newest_first(tmp_path: Path) -> None:
+    env = make_environment("")
+    assert list(read_archive(str(tmp_path / "none"), "vg")) == []
+    paths = [write_archive(str(tmp_path), "vg", text, env) for text in (b"one", b"two", b"three")]
+    write_archive(str(tmp_path), "vg2", b"of another", env)
+    os.unlink(paths[1])
+    os.mkdir(paths[1])
+    assert list(read_archive(str(tmp_path), "vg")) == [(paths[2], b"three"), (paths[0], b"one")]

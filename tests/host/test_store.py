@@ -9,6 +9,7 @@ import pytest
 from cryptlv.errors import CheckError, CommitError, NoSpaceError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.host.store import (
+    check_room,
     erase_metadata,
     ignore_areas,
     plan_areas,
@@ -155,3 +156,15 @@ def test_erased_metadata_are_those_of_no_group(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (2, 1))
     erase_metadata(plan_places(areas_of(disks), lambda path: disks.devices[path]), "vg0")
     assert disks.group() is None
+
+
+def test_room_is_known_without_a_write(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    with disks.session() as session:
+        group = session.world().group("vg0")
+    places = usable_places(group.areas, lambda path: disks.devices[path])
+    before = disks.devices["/d0"].read(0, MIB)
+    check_room(places, group.vg, ENV)
+    with pytest.raises(NoSpaceError, match="/d0: metadata of volume group vg0"):
+        check_room(places, group.vg.replace(tags=tuple(f"tag{number:050}" for number in range(12000))), ENV)
+    assert disks.devices["/d0"].read(0, MIB) == before

@@ -1,68 +1,90 @@
-"""Segments that go on in the next are one: linear, striped and encrypted ones."""
+"""Segments that go on are joined, as lvm2 joins them, and no others."""
 
 from __future__ import annotations
 
 import pytest
 
-from cryptlv.model.merge import merge_segments, merged
+from cryptlv.model.merge import merge_segments
 from cryptlv.model.vg import LogicalVolume, LvArea, PvArea, Segment
 from cryptlv.segments.crypt import CryptSegment
+from cryptlv.segments.keystore import KeystoreSegment
 from cryptlv.segments.opaque import OpaqueSegment
 from cryptlv.segments.striped import StripedSegment
 
 
-def linear(start_le: int, length_le: int, start_pe: int, pv_id: str = "a") -> StripedSegment:
-    return StripedSegment(start_le=start_le, length_le=length_le, areas=(PvArea(pv_id=pv_id, start_pe=start_pe),))
+def striped(start_le: int, length_le: int, *starts: int, pv: str = "A", size: int = 128) -> StripedSegment:
+    areas = tuple(PvArea(pv_id=pv + str(number), start_pe=start) for number, start in enumerate(starts))
+    return StripedSegment(
+        start_le=start_le, length_le=length_le, areas=areas, stripe_size_sectors=size if len(areas) > 1 else 0
+    )
 
 
-def crypt(start_le: int, length_le: int, start_pe: int, **more: object) -> CryptSegment:
-    area = PvArea(pv_id="a", start_pe=start_pe)
-    return CryptSegment(start_le=start_le, length_le=length_le, crypto_store="s", areas=(area,)).replace(**more)
+def tagged(start_le: int, length_le: int, start_pe: int) -> StripedSegment:
+    return striped(start_le, length_le, start_pe).replace(tags=("t",))
 
 
-def test_linear_segments_in_a_row_are_one() -> None:
-    assert merged([linear(0, 3, 10), linear(3, 2, 13), linear(5, 1, 15)]) == (linear(0, 6, 10),)
-    lv = LogicalVolume(name="x", id="y", segments=(linear(0, 3, 10), linear(3, 2, 13)))
-    assert merge_segments(lv).segments == (linear(0, 5, 10),)
+def crypt(start_le: int, length_le: int, start_pe: int, store: str = "s", base: int = 0) -> CryptSegment:
+    area = PvArea(pv_id="A", start_pe=start_pe)
+    return CryptSegment(
+        start_le=start_le, length_le=length_le, areas=(area,), crypto_store=store, iv_base_sectors=base
+    )
 
 
-def test_stripes_go_on_on_every_pv() -> None:
-    def striped(start_le: int, length_le: int, *starts: int, size: int = 128) -> StripedSegment:
-        areas = tuple(PvArea(pv_id=name, start_pe=start) for name, start in zip("ab", starts, strict=True))
-        return StripedSegment(start_le=start_le, length_le=length_le, areas=areas, stripe_size_sectors=size)
-
-    assert merged([striped(0, 6, 1, 5), striped(6, 4, 4, 8)]) == (striped(0, 10, 1, 5),)
-    assert len(merged([striped(0, 6, 1, 5), striped(6, 4, 4, 9)])) == 2
-    assert len(merged([striped(0, 6, 1, 5), striped(6, 4, 4, 8, size=64)])) == 2
+def on_lv(start_le: int, length_le: int, start: int) -> tuple[StripedSegment, CryptSegment]:
+    area = LvArea(lv_name="x", start_le=start)
+    return (
+        StripedSegment(start_le=start_le, length_le=length_le, areas=(area,)),
+        CryptSegment(start_le=start_le, length_le=length_le, areas=(area,), crypto_store="s"),
+    )
 
 
-@pytest.mark.parametrize(
-    "second",
-    [
-        linear(3, 2, 14),
-        linear(3, 2, 13, "b"),
-        linear(4, 2, 13),
-        linear(3, 2, 13).replace(tags=("t",)),
-        linear(3, 2, 13).replace(extra=(("k", 1),)),
-        OpaqueSegment(start_le=3, length_le=2, type_word="error"),
-        crypt(3, 2, 13),
-    ],
-)
-def test_what_does_not_follow_or_is_another_thing_stays_apart(second: Segment) -> None:
-    assert len(merged([linear(0, 3, 10), second])) == 2
-    assert len(merged([second, linear(0, 3, 10)])) == 2
+JOINED: dict[str, tuple[Segment, Segment, Segment]] = {
+    "linear": (striped(0, 3, 5), striped(3, 2, 8), striped(0, 5, 5)),
+    "striped": (striped(0, 6, 5, 9), striped(6, 2, 8, 12), striped(0, 8, 5, 9)),
+    "crypt": (crypt(0, 3, 5), crypt(3, 1, 8), crypt(0, 4, 5)),
+    "crypt on a volume": (on_lv(0, 2, 0)[1], on_lv(2, 3, 2)[1], on_lv(0, 5, 0)[1]),
+    "tagged": (tagged(0, 1, 0), tagged(1, 1, 1), tagged(0, 2, 0)),
+}
+APART: dict[str, tuple[Segment, Segment]] = {
+    "a gap": (striped(0, 3, 5), striped(3, 2, 9)),
+    "backwards": (striped(0, 3, 5), striped(3, 2, 2)),
+    "another pv": (striped(0, 3, 5), striped(3, 2, 8, pv="B")),
+    "one stripe goes elsewhere": (striped(0, 6, 5, 9), striped(6, 2, 8, 13)),
+    "more stripes": (striped(0, 3, 5), striped(3, 2, 8, 0)),
+    "another stripe size": (striped(0, 6, 5, 9), striped(6, 2, 8, 12, size=64)),
+    "tags": (striped(0, 3, 5), striped(3, 2, 8).replace(tags=("t",))),
+    "linear on a volume, as with lvm2": (on_lv(0, 2, 0)[0], on_lv(2, 3, 2)[0]),
+    "linear and crypt": (striped(0, 3, 5), crypt(3, 2, 8)),
+    "another keystore": (crypt(0, 3, 5), crypt(3, 2, 8, store="t")),
+    "another iv_base": (crypt(0, 3, 5), crypt(3, 2, 8, base=2**40)),
+    "data inside an extent": (crypt(0, 3, 5).replace(area_offset_sectors=8), crypt(3, 2, 8)),
+    "keystores": (
+        KeystoreSegment(start_le=0, length_le=1, handler="h", areas=(PvArea(pv_id="A", start_pe=0),)),
+        KeystoreSegment(start_le=1, length_le=1, handler="h", areas=(PvArea(pv_id="A", start_pe=1),)),
+    ),
+    "unknown": (
+        OpaqueSegment(start_le=0, length_le=1, type_word="error"),
+        OpaqueSegment(start_le=1, length_le=1, type_word="error"),
+    ),
+}
 
 
-def test_encrypted_segments_need_the_same_key_and_tweaks() -> None:
-    first = crypt(0, 3, 10)
-    assert merged([first, crypt(3, 2, 13)]) == (crypt(0, 5, 10),)
-    for other in (
-        crypt(3, 2, 13, crypto_store="t"),
-        crypt(3, 2, 13, iv_base_sectors=8),
-        crypt(3, 2, 13, area_offset_sectors=8),
-        crypt(4, 2, 13),
-    ):
-        assert len(merged([first, other])) == 2
-    over = [crypt(0, 3, 0, areas=(LvArea(lv_name="h", start_le=0),)), crypt(3, 1, 0)]
-    over[1] = over[1].replace(areas=(LvArea(lv_name="h", start_le=3),))
-    assert len(merged(over)) == 1
+def volume(*segments: Segment) -> LogicalVolume:
+    return LogicalVolume(name="x", id="x", segments=segments)
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_what_goes_on_is_one(name: str) -> None:
+    first, second, one = JOINED[name]
+    assert merge_segments(volume(first, second)) == volume(one)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_does_not_stays_apart(name: str) -> None:
+    lv = volume(*APART[name])
+    assert merge_segments(lv) is lv
+
+
+def test_runs_of_many_become_one_each() -> None:
+    pieces = [striped(number, 1, number if number < 5 else number + 3) for number in range(9)]
+    assert merge_segments(volume(*pieces)) == volume(striped(0, 5, 0), striped(5, 4, 8))

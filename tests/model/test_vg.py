@@ -90,3 +90,11 @@ def test_segment_of_no_type_can_do_nothing() -> None:
         _ = segment.type_name
     with pytest.raises(NotImplementedError):
         segment.render_items({})
+
+
+def test_an_interrupted_split_is_told_from_an_export(sound_vg: VolumeGroup) -> None:
+    exported = sound_vg.replace(status=("EXPORTED", *sound_vg.status))
+    whole = tuple(pv.replace(status=("ALLOCATABLE", "EXPORTED")) for pv in sound_vg.pvs)
+    assert not sound_vg.is_unfinished
+    assert exported.is_unfinished
+    assert not exported.replace(pvs=whole).is_unfinished

@@ -53,6 +53,7 @@ stripes = [
 }
 }
 """
+OF_ONE = VOLUME[: VOLUME.index(b"segment2")].replace(b"segment_count = 2", b"segment_count = 1") + b"}\n"
 FRAME = b"""vg {
 id = "vvvvvv-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa"
 seqno = 1
@@ -86,12 +87,14 @@ def the_long_way(text: bytes) -> bytes:
     return text.replace(b" = ", b"\r= ").replace(b" {\n", b"\r{\n")
 
 
-def test_the_quick_way_is_taken_for_what_is_ordinary() -> None:
-    found = OrdinaryReader().read(VOLUME.decode(), 0)
+@pytest.mark.parametrize("volume", [VOLUME, OF_ONE])
+def test_the_quick_way_is_taken_for_what_is_ordinary(volume: bytes) -> None:
+    found = OrdinaryReader().read(volume.decode(), 0)
     assert found is not None
     assert found[0] == "lv"
-    assert found[2] == len(VOLUME) - 1
-    assert OrdinaryReader().read(the_long_way(VOLUME).decode(), 0) is None
+    assert found[2] == len(volume) - 1
+    assert OrdinaryReader().read(the_long_way(volume).decode(), 0) is None
+    assert outcome(FRAME % volume) == outcome(the_long_way(FRAME % volume)) is not None
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -102,23 +105,29 @@ def test_both_ways_give_one_value_for_what_stock_wrote(path: Path) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
+    st.sampled_from([VOLUME, OF_ONE]),
     st.lists(
         st.tuples(
-            st.integers(0, len(VOLUME) - 1),
+            st.integers(0, len(VOLUME) - 1),  # behind the end of the shorter one is its end
             st.integers(0, 3),
             st.sampled_from(
                 [b"", b" ", b"\n", b"#", b'"', b",", b"}", b"{", b"0", b"9", b"x", b"\\", b"# c\n", b"=", b"7" * 18]
             ),
         ),
         max_size=3,
-    )
+    ),
 )
-def test_both_ways_agree_on_what_is_nearly_ordinary(edits: list[tuple[int, int, bytes]]) -> None:
-    volume = VOLUME
+def test_both_ways_agree_on_what_is_nearly_ordinary(volume: bytes, edits: list[tuple[int, int, bytes]]) -> None:
     for place, length, new in edits:
         volume = volume[:place] + new + volume[place + length :]
     text = FRAME % volume
     assert outcome(text) == outcome(the_long_way(text))
+
+
+def test_a_count_that_runs_into_the_next_word_is_no_count() -> None:
+    joined = OF_ONE.replace(b"segment_count = 1\n\n", b"segment_count = 1")
+    assert OrdinaryReader().read(joined.decode(), 0) is None
+    assert outcome(FRAME % joined) is None
 
 
 def test_a_section_of_that_name_elsewhere_is_kept_as_it_is() -> None:

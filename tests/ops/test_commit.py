@@ -9,6 +9,7 @@ from cryptlv.host.lvmconf import HostSettings
 from cryptlv.model.vg_edit import VgChange
 from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.ops import lv as lvs
+from cryptlv.ops.commit import commit_change
 from cryptlv.ops.pv import mark_used
 from cryptlv.ops.vg_change import change
 from support.disks import MIB, PASSPHRASE, REQUEST, Known, make_disks
@@ -90,3 +91,13 @@ def test_a_label_that_does_not_say_so_is_marked_as_used_by_the_next_change(tmp_p
         assert [pv.path for pv in session.world().group("vg0").unmarked] == ["/d1"]
         change(session, "vg0", VgChange(add_tags=("t",)))
         assert session.world().group("vg0").unmarked == ()
+
+
+def test_a_step_within_a_command_is_not_archived(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    archive = tmp_path / "system" / "archive"
+    before = sorted(archive.iterdir())
+    with disks.session() as session:
+        group = session.world().group("vg0")
+        commit_change(session, group, group.vg, archive=False)
+    assert sorted(archive.iterdir()) == before

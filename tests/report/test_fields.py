@@ -66,6 +66,14 @@ def test_options_choose_add_and_take_away() -> None:
     assert names("all") == [field.name for field in usable_fields("vg")]
 
 
+def test_what_depends_on_relations_is_nothing_for_a_volume_without(seen: SeenGroup) -> None:
+    names = [field.name for field in usable_fields("lv") if field.of_relations]
+    assert {"pool_lv", "origin", "move_pv"} <= set(names)
+    assert not seen.relations
+    for name in names:
+        assert not any(values(lv_rows([seen], hidden=True), name)), name
+
+
 @pytest.mark.parametrize("options", [("bogus",), ("lv_name",), ("+", "bogus"), ("name", "-name")])
 def test_what_cannot_be_shown_is_refused(options: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="field"):

@@ -103,3 +103,11 @@ def test_wrong_field_is_refused_with_the_volume_and_segment(read_segment: Read, 
     with pytest.raises(FormatError, match="vg/lv segment1") as caught:
         read_segment(text)
     assert caught.value.field == field
+
+
+def test_keystores_and_volumes_have_new_names(read_segment: Read) -> None:
+    segment = read_segment('type = "crypt" crypto_store = "cryptostore1" areas = ["x_cryptdata", 0]')
+    renamed = segment.with_names({"cryptostore1": "cryptostore7", "x_cryptdata": "y_cryptdata"})
+    assert renamed.keystores == ("cryptostore7",)
+    assert list(renamed.parts()) == [("areas", "y_cryptdata")]
+    assert segment.with_names({}) == segment

@@ -61,3 +61,9 @@ def test_opaque_segment_is_neither_mapped_nor_cut(read_segment: Read) -> None:
         list(segment.targets(PlaceLookup(extent_size_sectors=1, pe_start_sectors={}, lv_ids={})))
     with pytest.raises(RefusedError, match="mirror"):
         segment.part(0, 1)
+
+
+@pytest.mark.parametrize("kind", ["mirror", "raid6_zr", "thin+FLAG", "cache-pool", "error", "vdo"])
+def test_types_of_lvm2_are_known(read_segment: Read, kind: str) -> None:
+    assert not read_segment(f'type = "{kind}"').is_unknown
+    assert read_segment('type = "acme"').is_unknown

@@ -13,6 +13,7 @@ from cryptlv.segments.places import (
     parse_identified_areas,
     parse_number,
     parse_word,
+    rename_areas,
     render_areas,
     shift_area,
 )
@@ -84,3 +85,9 @@ def test_numbers_and_words_have_defaults_and_kinds() -> None:
         parse_number(section(n="5"), "n", "here")
     with pytest.raises(FormatError, match="here has a w that is not a string"):
         parse_word(section(w=5), "w", "here")
+
+
+def test_volumes_are_renamed_and_pvs_are_not() -> None:
+    areas = (PvArea(pv_id="id-a", start_pe=1), LvArea(lv_name="x", start_le=2))
+    assert rename_areas(areas, {"x": "y", "id-a": "z"}) == (areas[0], LvArea(lv_name="y", start_le=2))
+    assert rename_areas(areas, {"y": "x"}) is areas

@@ -83,7 +83,7 @@ class Progress:
             self._write(self._json(done, total, rate, left))
         elif self._is_terminal:
             percent = 100 * done // total if total else 100
-            figures = [f"{format_size(done)} of {format_size(total)}", f"{percent}%"]
+            figures = [f"{format_size(done).strip()} of {format_size(total).strip()}", f"{percent}%"]
             if left is not None:
                 figures += [f"{format_size(int(rate))}/s", f"{_duration(left)} left"]
             end = " stopping ..." if self.is_stopping else ""

@@ -60,7 +60,7 @@ def _pvmove(arguments: Arguments) -> int:
         return 0
     if not result.is_complete:
         terminal.error(
-            f"Interrupted: {format_size(result.done_bytes)} of {format_size(result.total_bytes)} are moved; "
+            f"Interrupted: {format_size(result.done_bytes).strip()} of {format_size(result.total_bytes)} are moved; "
             "every volume is whole, and the same command goes on from there."
         )
         return EXIT_INTERRUPTED

@@ -64,6 +64,25 @@ class Terminal:
                 raise RefusedError("Not done.")
 
 
+_LONGEST_REASON = 1000
+
+
+def _described(arguments: Arguments) -> str:
+    """The command line as metadata keep it: `COMMAND LINE # TEXT`, TEXT being what --why says.
+
+    Raises UsageError for a reason that is too long.
+    """
+    if not arguments.has("why"):
+        return printable(arguments.line)
+    import re
+
+    reason = arguments.text("why")
+    if len(reason) > _LONGEST_REASON:
+        raise UsageError(f"--why takes up to {_LONGEST_REASON} characters, these are {len(reason)}")
+    line = re.sub(rf" --w(?:hy?)?[ =]{re.escape(reason)}(?= |$)", "", f"{arguments.line}")
+    return printable(f"{line} # {reason}" if reason else line)
+
+
 def open_command(arguments: Arguments, terminal: Terminal) -> Session:
     """The session of a command, closed by the caller; raises UsageError."""
     import os
@@ -78,7 +97,7 @@ def open_command(arguments: Arguments, terminal: Terminal) -> Session:
         test=arguments.has("test"),
         force=arguments.count("force"),
         autobackup=arguments.yes_no("autobackup"),
-        command_line=arguments.line,
+        command_line=_described(arguments),
         warn=terminal.warn,
         inform=terminal.say,
     )

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import re
 
-from cryptlv.errors import DeviceError, FormatError, NotFoundError
+from cryptlv.errors import CryptlvError, DeviceError, FormatError, NotFoundError
 from cryptlv.host.lvmconf import RETAIN_DAYS, RETAIN_MIN
 from cryptlv.host.system import make_private_directory
 from cryptlv.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cryptlv.environment import Environment
 
 _MOST_TEXT_BYTES = 64 * MIB
@@ -79,6 +81,15 @@ def read_metadata_file(path: str) -> bytes:
         raise NotFoundError(f"{path}: no such file") from None
     except OSError as error:
         raise DeviceError(f"{path}: cannot be read: {error.strerror}", errno=error.errno or 0) from None
+
+
+def read_archive(directory: str, vg_name: str) -> Iterator[tuple[str, bytes]]:
+    """(path, text) of a volume group's archive files, the newest first; those that cannot be read are left out."""
+    for path in reversed(archive_paths(directory, vg_name)):
+        try:
+            yield path, read_metadata_file(path)
+        except CryptlvError:
+            continue
 
 
 def _archived(directory: str, vg_name: str) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ is verified by its checksum, the highest sequence number wins, and each copy tha
 from __future__ import annotations
 
 from cryptlv.errors import CryptlvError, DeviceError, FormatError, NotFoundError
-from cryptlv.model.check import find_violations
+from cryptlv.model.check import check, find_violations
 from cryptlv.names import printable
 from cryptlv.ondisk.config import MAX_TEXT_BYTES, Allowance, find_place
 from cryptlv.ondisk.label import EXTENSION_VERSION, LABEL_SCAN_BYTES, check_layout, find_labels
@@ -331,6 +331,8 @@ def _without_superseded(vgs: list[VolumeGroup], warnings: list[str]) -> list[Vol
 def _violations(area: MetadataArea) -> Iterator[str]:
     """The rules that a volume group breaks, with their place; the first few of them."""
     if area.vg is None or area.text is None or area.header is None or area.header.committed is None:
+        return
+    if not check(area.vg):
         return
     for count, violation in enumerate(find_violations(area.vg)):
         if count == _MOST_VIOLATIONS:

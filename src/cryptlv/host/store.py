@@ -136,6 +136,13 @@ def prepare(after: VolumeGroup, env: Environment) -> tuple[VolumeGroup, bytes]:
     return vg, text
 
 
+def check_room(places: Sequence[Place], after: VolumeGroup, env: Environment) -> None:
+    """Raise CheckError or NoSpaceError when `after` cannot be committed there; nothing is written."""
+    vg, text = prepare(after, env)
+    for place in places:
+        _locate(place, text + b"\0", vg)
+
+
 def write_metadata(places: Sequence[Place], after: VolumeGroup, env: Environment) -> Outcome:
     """Make `after` the committed value, its seqno raised by one, in every place.
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MAX_EXTENTS = 2**32 - 1
 _MOST = 100
+_KEPT = 3
+_ANSWERS: list[tuple[VolumeGroup, tuple[str, ...]]] = []
 
 
 class Violation(Record):
@@ -43,12 +45,23 @@ def find_violations(vg: VolumeGroup) -> Iterator[Violation]:
 
 
 def check(vg: VolumeGroup) -> tuple[str, ...]:
-    """The violations, one line each, the first hundred of them; empty when the volume group is sound."""
-    return tuple(violation.message for violation in islice(find_violations(vg), _MOST))
+    """The violations, one line each, the first hundred of them; empty when the volume group is sound.
+
+    The last answers are kept: a command asks several times of one value, which may have ten thousand volumes.
+    """
+    for known, answer in _ANSWERS:
+        if known is vg:
+            return answer
+    answer = tuple(violation.message for violation in islice(find_violations(vg), _MOST))
+    _ANSWERS[_KEPT - 1 :] = []
+    _ANSWERS.insert(0, (vg, answer))
+    return answer
 
 
 def check_lv(vg: VolumeGroup, lv: LogicalVolume) -> tuple[str, ...]:
     """What is wrong with one volume, with those that it is made of, or with the group; empty when all is sound."""
+    if not check(vg):
+        return ()
     names = _with_parts(vg, lv)
     found = (line for line in find_violations(vg) if not line.lv_names or not names.isdisjoint(line.lv_names))
     return tuple(line.message for line in islice(found, _MOST))

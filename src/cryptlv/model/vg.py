@@ -75,6 +75,18 @@ class Segment(Record):
         """The areas that it is made of, as far as the type is understood: one for each stripe."""
         return ()
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it is of a type that neither lvm2 nor this program manages: where it lies is not known then."""
+        return False
+
+    def with_names(self, names: Mapping[str, str]) -> Segment:
+        """The same segment where volumes that it names have new names, given by their old ones.
+
+        What is not understood stays as it is.
+        """
+        return self
+
     def mentioned(self) -> Iterator[str]:
         """Words in which other volumes may be named; what is not understood gives all that it has."""
         return iter(())
@@ -291,6 +303,14 @@ class VolumeGroup(Record):
     def is_exported(self) -> bool:
         """Whether its volumes are nobody's to see or change until it is imported."""
         return "EXPORTED" in self.status
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a vgsplit or vgmerge that was to fill it was interrupted.
+
+        They leave it exported until they are done, but not its physical volumes, as vgexport does.
+        """
+        return self.is_exported and not any("EXPORTED" in pv.status for pv in self.pvs)
 
     @property
     def is_partial(self) -> bool:

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SPACE = r"(?:[ \t\n]++|\#[^\n]*+)*+"
+_SPACE = r"[ \t\n]*+(?:\#[^\n]*+[ \t\n]*+)*+"
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})(?=[\s\#}\],])"
 _TIME = r"(?:0|[1-9][0-9]{0,11})(?=[\s\#}\],])"
 _NAME = r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,126}+"
@@ -31,29 +31,41 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 class _Patterns:
-    """Compiled when the first volume is read."""
+    """Compiled when the first volume is read: `whole` is a volume of one segment, as most are.
+
+    The others, for volumes of several segments, are compiled when the first of those is read.
+    """
 
     def __init__(self) -> None:
         group = "[0-9a-zA-Z!#]"
         uuid = "-".join(f"{group}{{{length}}}" for length in (6, 4, 4, 4, 4, 4, 6))
-        self.head = _pattern(
+        self._head = (
             rf' ({_NAME}) \{{ id = "({uuid})" status = (LIST) flags = (LIST)'
             r'(?: creation_time = (TIME) creation_host = "([\x20\x21\x23-\x5b\x5d-\x7e]*+)")?+'
-            r" segment_count = (NUMBER)"
+            r" segment_count = "
         )
-        self.segment = _pattern(
-            r" segment([1-9][0-9]{0,8}) \{ start_extent = (NUMBER) extent_count = (NUMBER) "
+        self._segment = (
+            r" \{ start_extent = (NUMBER) extent_count = (NUMBER) "
             r'type = "striped" stripe_count = 1 stripes = \[ "([A-Za-z0-9._+-]++)", (NUMBER) \] \}'
         )
-        self.end = _pattern(r" \}")
+        self.whole = _pattern(rf"{self._head}1(?=[\s\#]) segment1{self._segment} \}}")
         self.words = re.compile(r'"([^"]*)"')
+        self._parts: tuple[re.Pattern[str], ...] = ()
+
+    def parts(self) -> tuple[re.Pattern[str], ...]:
+        """What stands before the segments, a segment, and what stands behind."""
+        if not self._parts:
+            words = f"{self._head}(NUMBER)", f" segment([1-9][0-9]{{0,8}}){self._segment}", r" \}"
+            self._parts = tuple(map(_pattern, words))
+        return self._parts
 
 
 class OrdinaryLv(Section):
-    """A volume that was read in one go: its parts as they stand in the text."""
+    """A volume that was read in one go: its id, status, flags, time and host as they stand in the text, then four
+    words for each segment.
+    """
 
-    head: tuple[str | None, ...]
-    segments: tuple[tuple[str, ...], ...]
+    words: tuple[str | None, ...]
 
 
 class OrdinaryReader:
@@ -67,37 +79,44 @@ class OrdinaryReader:
         """The volume at a position of the text: its name, itself, and where it ends; None for any other item."""
         if self._patterns is None:
             self._patterns = _Patterns()
-        patterns = self._patterns
-        head = patterns.head.match(text, position)
+        match = self._patterns.whole.match(text, position)
+        if match is None:
+            return self._read_parts(self._patterns, text, position)
+        name, *words = match.groups()
+        return name, OrdinaryLv(words=tuple(words)), match.end()
+
+    def _read_parts(self, patterns: _Patterns, text: str, position: int) -> tuple[str, OrdinaryLv, int] | None:
+        begin, segment, end = patterns.parts()
+        head = begin.match(text, position)
         if head is None:
             return None
-        end = head.end()
-        segments = []
-        for number in range(1, int(head[7]) + 1):
-            match = patterns.segment.match(text, end)
+        name, *words, count = head.groups()
+        place = head.end()
+        for number in range(1, int(count) + 1):
+            match = segment.match(text, place)
             if match is None or int(match[1]) != number:
                 return None
-            segments.append(match.groups()[1:])
-            end = match.end()
-        closing = patterns.end.match(text, end)
-        if closing is None:
-            return None
-        return head[1], OrdinaryLv(head=head.groups()[1:], segments=tuple(segments)), closing.end()
+            words += match.groups()[1:]
+            place = match.end()
+        closing = end.match(text, place)
+        return (name, OrdinaryLv(words=tuple(words)), closing.end()) if closing is not None else None
 
     def volume(self, name: str, found: OrdinaryLv, pv_ids: Mapping[str, str]) -> LogicalVolume:
         """Its value, with the PVs' ids for their words."""
-        lv_id, status, flags, created, host, _ = found.head
+        lv_id, status, flags, created, host, *places = found.words
+        parts = iter(places)
         segments = []
-        for start, length, word, place in found.segments:
-            area = PvArea(pv_id=pv_ids[word], start_pe=int(place)) if word in pv_ids else None
-            segments.append(
-                StripedSegment(
-                    start_le=int(start),
-                    length_le=int(length),
-                    areas=(area or LvArea(lv_name=word, start_le=int(place)),),
-                )
-            )
-        segments.sort(key=lambda segment: segment.start_le)
+        for start, length, word, place in zip(parts, parts, parts, parts, strict=True):
+            assert start and length and word and place  # noqa: S101, PT018 - the pattern has all of them
+            pv_id = pv_ids.get(word)
+            area: PvArea | LvArea
+            if pv_id is not None:
+                area = PvArea(pv_id=pv_id, start_pe=int(place))
+            else:
+                area = LvArea(lv_name=word, start_le=int(place))
+            segments.append(StripedSegment(start_le=int(start), length_le=int(length), areas=(area,)))
+        if len(segments) > 1:
+            segments.sort(key=lambda segment: segment.start_le)
         return LogicalVolume(
             name=name,
             id=lv_id or "",

@@ -49,9 +49,9 @@ def create(
     with session.locked(vg_name, write=True):
         group = session.writable_group(vg_name)
         plan = plan_volume(session, group, request)
-        commit_change(session, group, plan.after)
+        after = commit_change(session, group, plan.after)
         if not session.test:
-            _wipe_start(session, group, plan, request, {})
+            _wipe_start(session, group, plan.replace(after=after), request, {})
     return plan.lv
 
 
@@ -211,8 +211,7 @@ def _wipe_start(
         return
     ciphers: dict[str, SectorCipher] = {}
     try:
-        lv = plan.after.lv(plan.lv.name)
-        mapping = map_volume(plan.after, lv).replace(writable=True)
+        mapping = map_volume(plan.after, plan.after.lv(plan.lv.name)).replace(writable=True)
         for name, (parameters, key) in keys.items():
             ciphers[name] = open_sector_cipher(parameters.cipher, key, parameters.sector_size)
         devices = {pv_id: session.device(group.pv_paths[pv_id], writable=True) for pv_id in mapping.pv_ids}

@@ -256,18 +256,31 @@ class Session:
         Raises NotFoundError, CheckError for hazards, and RefusedError when it must not be changed: of another host,
         shared, and, unless the operation is fine with that, with missing physical volumes, exported or read-only.
         """
-        group = self.world().group(name)
-        self.check_changeable(group, missing_ok=missing_ok, exported_ok=exported_ok, read_only_ok=read_only_ok)
+        world = self.world()
+        group = world.group(name)
+        self.check_changeable(group, world, missing_ok=missing_ok, exported_ok=exported_ok, read_only_ok=read_only_ok)
         return group
 
     def check_changeable(
-        self, group: Group, *, missing_ok: bool = False, exported_ok: bool = False, read_only_ok: bool = False
+        self,
+        group: Group,
+        world: World,
+        *,
+        missing_ok: bool = False,
+        exported_ok: bool = False,
+        read_only_ok: bool = False,
     ) -> None:
         """Raise what `writable_group` raises for a volume group that must not be changed."""
         name = group.vg.name
         self.check_usable(group, exported_ok=exported_ok)
         if not group.vg.is_writable and not read_only_ok:
             raise RefusedError(f"volume group {printable(name)!r} is read-only")
+        for other in world.groups:
+            if other.vg.is_unfinished and {pv.id for pv in other.vg.pvs} & set(group.missing_pv_ids):
+                raise RefusedError(
+                    f"a vgsplit or vgmerge of volume group {printable(name)} with {printable(other.vg.name)} was "
+                    "interrupted: run that command again first"
+                )
         if (group.missing_pv_ids or group.vg.is_partial) and not missing_ok:
             raise RefusedError(
                 f"cannot change volume group {printable(name)!r} while physical volumes are missing; "
@@ -300,6 +313,11 @@ class Session:
         """Raise RefusedError when a volume group is not this host's to activate or change, or is exported, and
         CheckError when its metadata would lead to a loss."""
         self.check_accessible(group.vg)
+        if group.vg.is_unfinished and not exported_ok:
+            raise RefusedError(
+                f"volume group {printable(group.vg.name)!r} is exported since a vgsplit or vgmerge was interrupted: "
+                "run that command again"
+            )
         if group.vg.is_exported and not exported_ok:
             raise RefusedError(f"volume group {printable(group.vg.name)!r} is exported; import it first")
         if group.hazards:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from cryptlv.model.nodes import PvWord
 from cryptlv.names import dm_name, printable
 from cryptlv.report.field import FLAG, LIST, NUMBER, PERCENT, SIZE, TEXT, TIME, Field, flag, listed
@@ -35,6 +33,12 @@ if TYPE_CHECKING:
 _WITHOUT_PARENT = frozenset(
     (CACHE_ORIGIN, WRITECACHE_ORIGIN, WRITECACHE_STORE, INTEGRITY_ORIGIN, INTEGRITY_METADATA, VDO_DATA)
 )
+_OF_RELATIONS = frozenset(
+    (
+        "lv_parent", "origin", "lv_ancestors", "lv_descendants", "mirror_log", "pool_lv", "data_lv", "metadata_lv",
+        "data_percent", "metadata_percent", "copy_percent", "move_pv", "convert_lv",
+    )
+)  # fmt: skip
 
 
 def _lv(value: Callable[[LogicalVolume], Value]) -> Callable[[Row], Value]:
@@ -119,6 +123,8 @@ def _moved_from(row: Row) -> Value:
 
 def _time(lv: LogicalVolume) -> str:
     """When it was made, in lvm2's default format and the time zone of this machine."""
+    from datetime import UTC, datetime
+
     try:
         when = datetime.fromtimestamp(lv.creation_time or 0, UTC).astimezone()
     except (ValueError, OverflowError, OSError):
@@ -175,8 +181,16 @@ def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], te
             last = row.lv, relation, value(row)
         return last[2]
 
-    prefix = "crypt_" if name.startswith("crypt_") else "lv_"
-    return Field(prefix=prefix, name=name, heading=heading, kind=kind, value=of_row, help=text, width=width)
+    return Field(
+        prefix="crypt_" if name.startswith("crypt_") else "lv_",
+        name=name,
+        heading=heading,
+        kind=kind,
+        value=of_row,
+        help=text,
+        width=width,
+        of_relations=name in _OF_RELATIONS,
+    )
 
 
 LV_FIELDS = (

@@ -111,52 +111,54 @@ def relate(vg: VolumeGroup, snapshots: Mapping[str, Snapshot]) -> Mapping[str, R
             changes["parts"] = old.parts | {part}
         found[name] = old.replace(**changes)
 
-    for lv in vg.lvs:
-        for segment in lv.segments:
-            if isinstance(segment, OpaqueSegment):
-                _note_segment(lv.name, segment, note)
+    parts = _opaque_parts(vg)
+    for name, segment in parts:
+        _note_segment(name, segment, note)
     for store, snapshot in snapshots.items():
         note(store, origin=snapshot.origin, ancestor=snapshot.origin, is_merging=snapshot.is_merging)
         if snapshot.is_merging:
             note(snapshot.origin, takes_merge=True)
-    for kind, stores in _users(vg, snapshots).items():
+    for kind, stores in _users(parts, snapshots).items():
         for origin, users in stores.items():
             note(origin, "", **{kind: tuple(users)})
     return found
 
 
-def _users(vg: VolumeGroup, snapshots: Mapping[str, Snapshot]) -> Mapping[str, Mapping[str, list[str]]]:
+def _opaque_parts(vg: VolumeGroup) -> list[tuple[str, OpaqueSegment]]:
+    """The segments that can relate volumes, each with the name of its volume. Ten thousand others pass quickly."""
+    return [(lv.name, segment) for lv in vg.lvs for segment in lv.segments if isinstance(segment, OpaqueSegment)]
+
+
+def _users(
+    parts: Iterable[tuple[str, OpaqueSegment]], snapshots: Mapping[str, Snapshot]
+) -> Mapping[str, Mapping[str, list[str]]]:
     """What uses each origin and pool, by the field of a Relation that has them."""
     fields = ("snapshots", "thin_snapshots", "thin_users", "pool_users")
     found: dict[str, dict[str, list[str]]] = {field: {} for field in fields}
     for store, snapshot in snapshots.items():
         found["snapshots"].setdefault(snapshot.origin, []).append(store)
-    for lv in vg.lvs:
-        for segment in lv.segments:
-            if not isinstance(segment, OpaqueSegment):
-                continue
-            body = body_of(segment)
-            if segment.shown_type == "thin":
-                found["thin_snapshots"].setdefault(word(body.get("origin")), []).append(lv.name)
-                found["thin_users"].setdefault(word(body.get("external_origin")), []).append(lv.name)
-            pool = word(body.get("thin_pool")) or word(body.get("cache_pool"))
-            found["pool_users"].setdefault(pool, []).append(lv.name)
+    for name, segment in parts:
+        body = body_of(segment)
+        if segment.shown_type == "thin":
+            found["thin_snapshots"].setdefault(word(body.get("origin")), []).append(name)
+            found["thin_users"].setdefault(word(body.get("external_origin")), []).append(name)
+        pool = word(body.get("thin_pool")) or word(body.get("cache_pool"))
+        found["pool_users"].setdefault(pool, []).append(name)
     return found
 
 
 def snapshots_of(vg: VolumeGroup) -> Mapping[str, Snapshot]:
     """Every snapshot that is not thin, by the name of the volume that holds it (lib/snapshot/snapshot.c)."""
     found: dict[str, Snapshot] = {}
-    for lv in vg.lvs:
-        for segment in lv.segments:
-            if segment.shown_type == "snapshot":
-                body = body_of(segment)
-                size = body.get("chunk_size")
-                found[word(body.get("cow_store")) or word(body.get("merging_store"))] = Snapshot(
-                    origin=word(body.get("origin")),
-                    chunk_size_sectors=size if isinstance(size, int) else 0,
-                    is_merging="merging_store" in body,
-                )
+    for _, segment in _opaque_parts(vg):
+        if segment.shown_type == "snapshot":
+            body = body_of(segment)
+            size = body.get("chunk_size")
+            found[word(body.get("cow_store")) or word(body.get("merging_store"))] = Snapshot(
+                origin=word(body.get("origin")),
+                chunk_size_sectors=size if isinstance(size, int) else 0,
+                is_merging="merging_store" in body,
+            )
     return found
 
 
@@ -223,7 +225,7 @@ def hidden_names(vg: VolumeGroup, snapshots: Mapping[str, Snapshot]) -> frozense
     snapshot visible.
     """
     hidden = {lv.name for lv in vg.lvs if not lv.is_visible}
-    there = {lv.name for lv in vg.lvs}
+    there = {lv.name for lv in vg.lvs} if snapshots else ()
     for name, snapshot in snapshots.items():
         if snapshot.is_merging and snapshot.origin not in hidden:
             hidden.add(name)

@@ -9,12 +9,16 @@ from cryptlv.units import MIB, format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from cryptlv.report.field import Field, Value
     from cryptlv.report.rows import Row
 
+    Write: TypeAlias = Callable[[Value], str]
+    Writer: TypeAlias = Callable[[Field, "ReportOptions"], Write]
 
+_LEFT = (TEXT, LIST, TIME)
 _NARROW = 64
 MAX_REPORT_CHARACTERS = 48 * MIB
 """A report that is longer is not made: what is on a disk may say the same long things in every line."""
@@ -30,50 +34,67 @@ class ReportOptions(Record):
     standard_json: bool = False
 
 
-def _shown(field: Field, value: Value, options: ReportOptions) -> str:
-    if value is None:
-        return ""
-    if field.kind == SIZE and isinstance(value, int):
-        return format_size(value, options.units, suffix=options.suffix)
-    return str(value)
+def _as_text(field: Field, options: ReportOptions) -> Write:
+    """How a field's values are written."""
+    if field.kind != SIZE:
+        return lambda value: "" if value is None else str(value)
+    known: dict[Value, str] = {}  # thousands of volumes may have few sizes among them
+
+    def size(value: Value) -> str:
+        text = known.get(value)
+        if text is None:
+            shown = format_size(value, options.units, suffix=options.suffix) if isinstance(value, int) else value
+            text = known[value] = shown or ""
+        return text
+
+    return size
 
 
-def _cells(
-    fields: Sequence[Field],
-    rows: Sequence[Row],
-    options: ReportOptions,
-    shown: Callable[[Field, Value, ReportOptions], str] = _shown,
-) -> Iterator[list[str]]:
-    """The cells of each row; raises RefusedError when the report becomes too long."""
-    total = 0
-    for row in rows:
-        cells = [shown(field, field.value(row), options) for field in fields]
-        total += sum(map(len, cells))
-        if total > MAX_REPORT_CHARACTERS:
-            raise RefusedError("the report would be too long: choose fewer fields with -o, or name what to show")
-        yield cells
+def _columns(
+    fields: Sequence[Field], rows: Sequence[Row], options: ReportOptions, writer: Writer = _as_text
+) -> list[list[str]]:
+    """The cells of each field; raises RefusedError when the report becomes too long."""
+    left = MAX_REPORT_CHARACTERS
+    everywhere = range(len(rows))
+    related = [place for place, row in enumerate(rows) if _is_related(row)]
+    columns: list[list[str]] = []
+    for field in fields:
+        write, value = writer(field, options), field.value
+        column = [write(None)] * len(rows)
+        for place in related if field.of_relations else everywhere:
+            column[place] = cell = write(value(rows[place]))
+            left -= len(cell)
+            if left < 0:
+                raise RefusedError("the report would be too long: choose fewer fields with -o, or name what to show")
+        columns.append(column)
+    return columns
+
+
+def _is_related(row: Row) -> bool:
+    return row.lv is not None and row.group is not None and row.lv.name in row.group.relations
 
 
 def render_text(fields: Sequence[Field], rows: Sequence[Row], options: ReportOptions) -> str:
     """Lines indented by two spaces; numbers to the right, everything else and the headings to the left."""
-    lines = list(_cells(fields, rows, options))
-    if not lines:
+    if not rows:
         return ""
-    headings = [field.heading for field in fields] if options.headings else []
+    columns = _columns(fields, rows, options)
+    headings = [field.heading for field in fields]
     if options.separator is not None:
-        table = [headings, *lines] if headings else lines
-        return "".join("  " + options.separator.join(line) + "\n" for line in table)
-    columns = zip(fields, zip(*lines, strict=True), strict=True)
-    widths = [max(field.width, len(field.heading), *map(len, column)) for field, column in columns]
-    if sum(widths) * len(lines) > MAX_REPORT_CHARACTERS:  # one long cell would make every line as long
+        table = [headings, *zip(*columns, strict=True)] if options.headings else zip(*columns, strict=True)
+        return "".join(["  " + options.separator.join(line) + "\n" for line in table])
+    widths = [
+        max(field.width, len(field.heading), *map(len, column)) for field, column in zip(fields, columns, strict=True)
+    ]
+    if sum(widths) * len(rows) > MAX_REPORT_CHARACTERS:  # one long cell would make every line as long
         widths = [min(width, _NARROW) for width in widths]
-    padded = []
-    for field, width, column in zip(fields, widths, zip(*lines, strict=True), strict=True):
-        left = field.kind in (TEXT, LIST, TIME)
-        padded.append([text.ljust(width) for text in column] if left else [text.rjust(width) for text in column])
-    out = [" ".join(line) for line in zip(*padded, strict=True)]
-    if headings:
-        out.insert(0, " ".join(heading.ljust(width) for heading, width in zip(headings, widths, strict=True)))
+    to_the_left = " ".join([f"%-{width}s" for width in widths])
+    line = " ".join(
+        [f"%-{width}s" if field.kind in _LEFT else f"%{width}s" for field, width in zip(fields, widths, strict=True)]
+    )
+    out = [line % cells for cells in zip(*columns, strict=True)]
+    if options.headings:
+        out.insert(0, to_the_left % tuple(headings))
     return "  " + "\n  ".join(out) + "\n"
 
 
@@ -83,30 +104,33 @@ def _quoted(text: str) -> str:
 
 def render_json(kind: str, fields: Sequence[Field], rows: Sequence[Row], options: ReportOptions) -> str:
     """lvm2's `--reportformat json`, where every value is a string, or json_std, where numbers and lists are not."""
-    member = _standard if options.standard_json else _string
+    columns = _columns(fields, rows, options, _as_standard_json if options.standard_json else _as_json)
+    names = [_quoted(field.name) + ":" for field in fields]
     objects = []
-    for cells in _cells(fields, rows, options, member):
-        pairs = (f"{_quoted(field.name)}:{cell}" for field, cell in zip(fields, cells, strict=True))
+    for cells in zip(*columns, strict=True):
+        pairs = [name + cell for name, cell in zip(names, cells, strict=True)]
         objects.append("                  {" + ", ".join(pairs) + "}")
     lines = ["  {", '      "report": [', "          {", f'              "{kind}": [', *_commas(objects)]
     lines += ["              ]", "          }", "      ]", "  }"]
     return "\n".join(lines) + "\n"
 
 
-def _string(field: Field, value: Value, options: ReportOptions) -> str:
-    return _quoted(_shown(field, value, options))
+def _as_json(field: Field, options: ReportOptions) -> Write:
+    write = _as_text(field, options)
+    return lambda value: _quoted(write(value))
 
 
-def _standard(field: Field, value: Value, options: ReportOptions) -> str:
+def _as_standard_json(field: Field, options: ReportOptions) -> Write:
     """A number, null for one that there is none of, 1 or 0 for a flag, an array for a list, a string for all else."""
     if field.kind == FLAG:
-        return "-1" if value == "unknown" else "1" if value else "0"
+        return lambda value: "-1" if value == "unknown" else "1" if value else "0"
     if field.kind in (NUMBER, PERCENT):
-        return str(value) if isinstance(value, int) else "null" if value in (None, "") else _quoted(str(value))
+        return lambda value: (
+            str(value) if isinstance(value, int) else "null" if value in (None, "") else _quoted(str(value))
+        )
     if field.kind == LIST:
-        items = str(value).split(field.joiner) if value else ()
-        return "[" + ",".join(map(_quoted, items)) + "]"
-    return _string(field, value, options)
+        return lambda value: "[" + ",".join(map(_quoted, str(value).split(field.joiner))) + "]" if value else "[]"
+    return _as_json(field, options)
 
 
 def _commas(objects: Sequence[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cryptlv.model.allocate import used_extents
+from operator import attrgetter
+
 from cryptlv.record import Record
 from cryptlv.report.relations import UNRELATED, hidden_names, partial_names, relate, snapshots_of
 
@@ -94,7 +95,6 @@ class Row(Record):
 
 def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset[str]) -> SeenGroup:
     """A group with its extents counted and its volumes related."""
-    used = {pv_id: sum(length for _, length in places) for pv_id, places in used_extents(vg).items()}
     missing = frozenset(pv.id for pv in vg.pvs if pv.is_missing or pv.id not in pvs)
     lvs = {lv.name: lv for lv in reversed(vg.lvs)}  # the first of a name, as in the group
     snapshots = snapshots_of(vg)
@@ -102,7 +102,7 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
         vg=vg,
         pvs=pvs,
         active_ids=active_ids,
-        used=used,
+        used=_used(vg),
         missing=missing,
         hidden=hidden_names(vg, snapshots),
         partial=partial_names(vg, missing, snapshots),
@@ -110,6 +110,17 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
         relations=relate(vg, snapshots),
         snapshots=snapshots,
     )
+
+
+def _used(vg: VolumeGroup) -> dict[str, int]:
+    """Extents in use on each physical volume."""
+    used = dict.fromkeys([pv.id for pv in vg.pvs], 0)
+    for lv in vg.lvs:
+        for segment in lv.segments:
+            place = segment.plain_place()
+            for pv_id, _, length in segment.footprint() if place is None else (place,):
+                used[pv_id] = used.get(pv_id, 0) + length
+    return used
 
 
 def is_snapshot_record(lv: LogicalVolume) -> bool:
@@ -135,7 +146,7 @@ def pv_name(row: Row) -> str:
 
 def vg_rows(groups: Sequence[SeenGroup]) -> list[Row]:
     """A row for each volume group, by its name; of equal names the one found last comes first, as with stock."""
-    return sorted((Row(group=group) for group in reversed(groups)), key=_names)
+    return sorted((Row(group=group) for group in reversed(groups)), key=attrgetter("group.vg.name"))
 
 
 def lv_rows(groups: Sequence[SeenGroup], *, hidden: bool) -> list[Row]:
@@ -144,13 +155,11 @@ def lv_rows(groups: Sequence[SeenGroup], *, hidden: bool) -> list[Row]:
         Row(group=group, lv=lv)
         for group in reversed(groups)
         for lv in group.vg.lvs
-        if (hidden or lv.name not in group.hidden) and not is_snapshot_record(lv)
+        if (hidden or lv.name not in group.hidden) and not (group.snapshots and is_snapshot_record(lv))
     ]
-    return sorted(rows, key=_names)
-
-
-def _names(row: Row) -> tuple[str, str]:
-    return row.group.vg.name if row.group else "", row.lv.name if row.lv else ""
+    rows.sort(key=attrgetter("lv.name"))
+    rows.sort(key=attrgetter("group.vg.name"))
+    return rows
 
 
 def segment_rows(rows: Sequence[Row]) -> list[Row]:

@@ -79,7 +79,10 @@ def _is_ordinary(row: Row) -> bool:
     lv, group = row.lv, row.group
     if lv is None or group is None or lv.name in group.relations or lv.name in group.hidden:
         return False
-    return lv.name not in group.snapshots and all(type(segment) is StripedSegment for segment in lv.segments)
+    for segment in lv.segments:
+        if type(segment) is not StripedSegment:
+            return False
+    return lv.name not in group.snapshots
 
 
 def attributes(row: Row) -> str:

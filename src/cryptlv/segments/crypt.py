@@ -23,6 +23,7 @@ from cryptlv.segments.places import (
     parse_identified_areas,
     parse_number,
     parse_word,
+    rename_areas,
     renamed_areas,
     render_areas,
     rescaled_areas,
@@ -65,6 +66,10 @@ class CryptSegment(Segment):
 
     def places(self) -> tuple[Area, ...]:
         return self.areas
+
+    def with_names(self, names: Mapping[str, str]) -> CryptSegment:
+        store = names.get(self.crypto_store, self.crypto_store)
+        return self.replace(crypto_store=store, areas=rename_areas(self.areas, names))
 
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))

@@ -21,6 +21,7 @@ from cryptlv.segments.places import (
     parse_identified_areas,
     parse_number,
     parse_word,
+    rename_areas,
     renamed_areas,
     render_areas,
     rescaled_areas,
@@ -52,6 +53,9 @@ class KeystoreSegment(Segment):
     @property
     def type_name(self) -> str:
         return TYPE
+
+    def with_names(self, names: Mapping[str, str]) -> KeystoreSegment:
+        return self.replace(areas=rename_areas(self.areas, names))
 
     def footprint(self) -> Iterator[Footprint]:
         for area in self.areas:

@@ -27,6 +27,14 @@ _PART_KEYS = frozenset(
 )  # fmt: skip
 """Keys of stock lvm2's types under which other volumes are named, alone or in a list."""
 
+_STOCK_TYPES = frozenset(
+    (
+        "cache", "cache-pool", "error", "integrity", "mirror", "snapshot", "thin", "thin-pool", "vdo", "vdo-pool",
+        "writecache", "zero",
+    )
+)  # fmt: skip
+"""Types that lvm2 manages, but for the many that begin with `raid`."""
+
 
 class OpaqueSegment(Segment):
     """A segment of another type; `body` has its own items in order."""
@@ -45,6 +53,10 @@ class OpaqueSegment(Segment):
     @property
     def is_opaque(self) -> bool:
         return True
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.shown_type not in _STOCK_TYPES and not self.shown_type.startswith("raid")
 
     def mentioned(self) -> Iterator[str]:
         yield from _words(value for _, value in self.body)

@@ -52,6 +52,16 @@ def with_area(areas: tuple[Area, ...], number: int, area: Area) -> tuple[Area, .
     return (*areas[:number], area, *areas[number + 1 :])
 
 
+def rename_areas(areas: tuple[Area, ...], names: Mapping[str, str]) -> tuple[Area, ...]:
+    """The places under the new names of logical volumes, given by their old ones."""
+    if not any(isinstance(area, LvArea) and area.lv_name in names for area in areas):
+        return areas
+    return tuple(
+        area.replace(lv_name=names.get(area.lv_name, area.lv_name)) if isinstance(area, LvArea) else area
+        for area in areas
+    )
+
+
 def parse_areas(value: Value | None, pv_ids: Mapping[str, str], where: str, field: str) -> tuple[Area, ...]:
     """Places from a list of names and extents. A name that is no PV section's is a logical volume's.
 

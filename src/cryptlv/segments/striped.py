@@ -10,6 +10,7 @@ from cryptlv.segments.places import (
     areas_on_pvs,
     go_on,
     parse_areas,
+    rename_areas,
     renamed_areas,
     render_areas,
     rescaled_areas,
@@ -46,6 +47,9 @@ class StripedSegment(Segment):
 
     def places(self) -> tuple[Area, ...]:
         return self.areas
+
+    def with_names(self, names: Mapping[str, str]) -> StripedSegment:
+        return self.replace(areas=rename_areas(self.areas, names))
 
     def mentioned(self) -> Iterator[str]:
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))
@@ -90,7 +94,10 @@ class StripedSegment(Segment):
         return self.replace(areas=with_area(self.areas, number, area))
 
     def joined(self, following: Segment) -> StripedSegment | None:
+        """One segment where every stripe goes on (lib/striped/striped.c:_striped_segments_compatible)."""
         if not isinstance(following, StripedSegment) or self.end_le != following.start_le:
+            return None
+        if not all(isinstance(area, PvArea) for area in self.areas):
             return None
         length_le = self.length_le + following.length_le
         alike = following.replace(start_le=self.start_le, length_le=self.length_le, areas=self.areas)

@@ -259,13 +259,18 @@ class Session:
         """
         world = self.world()
         group = world.group(name)
-        _refuse_unfinished(world, group)
-        self.check_changeable(group, missing_ok=missing_ok, exported_ok=exported_ok, read_only_ok=read_only_ok)
+        self.check_changeable(group, world, missing_ok=missing_ok, exported_ok=exported_ok, read_only_ok=read_only_ok)
         self._mend_labels(world, group)
         return group
 
     def check_changeable(
-        self, group: Group, *, missing_ok: bool = False, exported_ok: bool = False, read_only_ok: bool = False
+        self,
+        group: Group,
+        world: World,
+        *,
+        missing_ok: bool = False,
+        exported_ok: bool = False,
+        read_only_ok: bool = False,
     ) -> None:
         """Raise what `writable_group` raises for a volume group that must not be changed."""
         name = group.vg.name
@@ -328,16 +333,6 @@ class Session:
 def _ids(pv: FoundPv) -> tuple[str, ...]:
     """The ids that a PV may be known by, without hyphens: two while it is being given another one."""
     return tuple(pv_id.replace("-", "") for pv_id in (pv.label.pv_id, pv.label.former_id) if pv_id)
-
-
-def _refuse_unfinished(world: World, group: Group) -> None:
-    """Raise RefusedError when PVs of a group are on their way into another one."""
-    for other in world.groups:
-        if other.vg.is_unfinished and {pv.id for pv in other.vg.pvs} & set(group.missing_pv_ids):
-            raise RefusedError(
-                f"a vgsplit or vgmerge of volume group {printable(group.vg.name)} with {printable(other.vg.name)} "
-                "was interrupted: run that command again first"
-            )
 
 
 def _open_file_device(path: str, writable: bool) -> Device:  # noqa: FBT001 - the shape of OpenDevice

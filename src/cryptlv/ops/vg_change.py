@@ -122,7 +122,16 @@ def import_(session: Session, name: str) -> None:
     Raises NotFoundError, RefusedError, CommitError.
     """
     with session.locked(name, write=True):
-        group = session.writable_group(name, exported_ok=True, missing_ok=session.force > 0)
+        world = session.world()
+        group = world.group(name)
+        session.check_changeable(group, world, exported_ok=True, missing_ok=session.force > 0)
+        own = {pv.id for pv in group.vg.pvs}
+        for other in world.groups if group.vg.is_unfinished else ():
+            if other.vg.id != group.vg.id and own.intersection(pv.id for pv in other.vg.pvs):
+                raise RefusedError(
+                    f"a vgsplit or vgmerge of volume group {printable(other.vg.name)} with {name} was interrupted: "
+                    "run that command again first"
+                )
         if not group.vg.is_exported:
             raise RefusedError(f'Volume group "{name}" is not exported')
         commit_change(session, group, imported(group.vg, session.env.system_id))

@@ -41,7 +41,7 @@ def extend(session: Session, name: str, paths: tuple[str, ...], options: PvOptio
     with session.locked(name, write=True, global_write=True):
         world = session.world(places)
         group = world.group(name)
-        session.check_changeable(group, missing_ok=True)
+        session.check_changeable(group, world, missing_ok=True)
         check_resizeable(group.vg)
         members = new_members(session, world, places, wanted)
         _check_block_sizes(session, group, places)
@@ -98,7 +98,7 @@ def reduce(session: Session, name: str, paths: tuple[str, ...] | None) -> Reduce
     with session.locked(name, write=True, global_write=True):
         world = session.world()
         group = world.group(name)
-        session.check_changeable(group)
+        session.check_changeable(group, world)
         places = _places(group, paths)
         check_resizeable(group.vg)
         for path in places:
@@ -175,7 +175,7 @@ def remove_missing(session: Session, name: str) -> Repaired:
     with session.locked(name, write=True, global_write=True):
         world = session.world()
         group = world.group(name)
-        session.check_changeable(group, missing_ok=True)
+        session.check_changeable(group, world, missing_ok=True)
         missing = _missing(group)
         if not missing:
             return Repaired(was_consistent=True)

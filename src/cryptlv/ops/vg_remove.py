@@ -51,7 +51,7 @@ def remove(session: Session, name: str, *, agreed: VgContents | None = None) -> 
     with session.locked(name, write=True, global_write=True):
         world = session.world()
         group = world.group(name)
-        session.check_changeable(group, missing_ok=True)
+        session.check_changeable(group, world, missing_ok=True)
         found = _contents(group)
         if agreed is not None and found != agreed:
             raise RefusedError(f"volume group {printable(name)} was changed meanwhile; not removed")

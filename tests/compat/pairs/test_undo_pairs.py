@@ -24,6 +24,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_stock_sees_what_was_before(pair: Pair, name: str) -> None:
+    pair.stock.configure(backup="1", archive="1")
     pair.setup(*SETUP)
     pair.our_step(*CHANGES[name], "--why", 'a "reason" with \\ and # and\nmore')
     pair.our_step("vgundo", "-y", "vg")
@@ -31,6 +32,7 @@ def test_stock_sees_what_was_before(pair: Pair, name: str) -> None:
 
 
 def test_redone_it_is_what_stock_leaves(pair: Pair) -> None:
+    pair.stock.configure(backup="1", archive="1")
     pair.setup(*SETUP)
     pair.step(*CHANGES["lvremove"])
     pair.our_step("vgundo", "-y", "vg")

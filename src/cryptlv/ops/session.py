@@ -277,6 +277,12 @@ class Session:
         self.check_usable(group, exported_ok=exported_ok)
         if not group.vg.is_writable and not read_only_ok:
             raise RefusedError(f"volume group {printable(name)!r} is read-only")
+        for other in world.groups:
+            if other.vg.is_unfinished and {pv.id for pv in other.vg.pvs} & set(group.missing_pv_ids):
+                raise RefusedError(
+                    f"a vgsplit or vgmerge of volume group {printable(name)} with {printable(other.vg.name)} was "
+                    "interrupted: run that command again first"
+                )
         if (group.missing_pv_ids or group.vg.is_partial) and not missing_ok:
             raise RefusedError(
                 f"cannot change volume group {printable(name)!r} while physical volumes are missing; "

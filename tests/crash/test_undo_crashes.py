@@ -26,7 +26,7 @@ def test_undo_leaves_the_old_or_the_new_volume_group(tmp_path: Path, areas: tupl
     disks = make_disks(tmp_path, areas)
     with disks.session() as session:
         if kind == "lvremove":
-            lv_remove.remove(session, "vg0", "first")
+            lv_remove.remove(session, "vg0", ("first",))
         elif kind == "lvcreate":
             lvs.create(session, "vg0", lvs.LvRequest(name="new", size_bytes=MIB))
         else:

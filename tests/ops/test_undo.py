@@ -44,7 +44,7 @@ def names(disks: Disks) -> list[str]:
 
 def test_undo_of_an_undo_is_a_redo(disks: Disks) -> None:
     with disks.session() as session:
-        lv_remove.remove(session, "vg0", "first")
+        lv_remove.remove(session, "vg0", ("first",))
         before = session.world().group("vg0").vg
         change = last_change(session, "vg0")
         assert change.lines == ("- lv first (linear, 1.00m)",)
@@ -139,7 +139,7 @@ def test_nothing_is_undone_where_nothing_is_known(disks: Disks) -> None:
 
 def test_a_command_that_did_not_end_is_told_and_a_test_run_writes_nothing(disks: Disks) -> None:
     with disks.session() as session:
-        lv_remove.remove(session, "vg0", "first")
+        lv_remove.remove(session, "vg0", ("first",))
         archive_before(session, session.world().group("vg0").vg)
         (warning,) = last_change(session, "vg0").warnings
         assert warning.startswith("extents that come back may have been written by a command that did not end: ")

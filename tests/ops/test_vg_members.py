@@ -98,7 +98,7 @@ def test_the_last_area_and_the_last_physical_volume_stay(tmp_path: Path) -> None
     disks = make_disks(tmp_path, (0, 1))
     with disks.session() as session:
         for name in ("first", "old"):
-            lv_remove.remove(session, "vg0", name)
+            lv_remove.remove(session, "vg0", (name,))
         done = vg_members.reduce(session, "vg0", ("/d1",))
         assert "final metadata area" in done.failures[0]
         assert vg_members.reduce(session, "vg0", ("/d0",)).paths == ("/d0",)

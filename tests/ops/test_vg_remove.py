@@ -62,7 +62,7 @@ def test_an_empty_group_with_missing_physical_volumes_needs_to_be_meant(tmp_path
     disks = make_disks(tmp_path, (1, 1))
     with disks.session() as session:
         for name in ("first", "old"):
-            lv_remove.remove(session, "vg0", name)
+            lv_remove.remove(session, "vg0", (name,))
     del disks.devices["/d1"]
     with disks.session() as session:
         with pytest.raises(RefusedError, match="PVs missing"):

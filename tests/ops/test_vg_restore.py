@@ -94,7 +94,7 @@ def test_keystores_whose_headers_are_overwritten_are_named(tmp_path: Path) -> No
     disks = make_disks(tmp_path, (1,))
     path = kept(disks, tmp_path)
     with disks.session() as session:
-        lv_remove.remove(session, "vg0", "old")
+        lv_remove.remove(session, "vg0", ("old",))
         with pytest.raises(RefusedError, match="keystore cryptostore1 would come back, but its key header is not"):
             vg_restore.restore(session, "vg0", path)
         vg_restore.restore(session, "vg0", path, agreed=True)
@@ -121,7 +121,7 @@ def test_keystores_whose_headers_are_there_come_back(tmp_path: Path) -> None:
 def test_a_group_that_was_removed_is_there_again_and_marked_as_used(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1, 1))
     with disks.session() as session:
-        lv_remove.remove(session, "vg0", "old")
+        lv_remove.remove(session, "vg0", ("old",))
     path = kept(disks, tmp_path)
     with disks.session() as session:
         vg_remove.remove(session, "vg0")

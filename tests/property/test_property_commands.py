@@ -124,7 +124,7 @@ class Play:
     def remove(self) -> str:
         name = self.rng.choice(sorted(self.sizes))
         with self.disks.session() as session:
-            lv_remove.remove(session, "vg0", name)
+            lv_remove.remove(session, "vg0", (name,))
         del self.sizes[name]
         return name
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cryptlv.report.fields import usable_fields
+from support.compare import STATE_OF_THE_KERNEL
+from support.texts import restore
 
 if TYPE_CHECKING:
     from support.machine import Machine
     from support.stock import StockLvm
+    from support.texts import Volumes
 
 pytestmark = [pytest.mark.compat, pytest.mark.root]
 
@@ -76,11 +80,45 @@ def test_fields_look_as_with_stock(machine: Machine, stock: StockLvm) -> None:
     stock.run(*MAKE, "-l3", "-i2", "-na", "--addtag", "x", "vg")
     stock.run(*MAKE, "-l1", "-nb", "-ky", "-pr", "vg")
     devices = ("--devices", ",".join(map(str, nodes)))
-    kernels = {"lv_path", "lv_dm_path", "lv_attr", "lv_active"}
+    kernels = {"lv_path", "lv_dm_path", "lv_attr", *STATE_OF_THE_KERNEL}
+    others = {"pv": ("lv_", "seg_", "crypt_"), "vg": ("pv_", "pvseg_"), "lv": ()}
     for kind, command in (("pv", "pvs"), ("vg", "vgs"), ("lv", "lvs")):
         for options in ((), ("--units", "b", "--nosuffix", "--noheadings")):
-            fields = [f for f in usable_fields(kind) if kind != "pv" or f.prefix in ("pv_", "vg_", "pvseg_")]
+            fields = [field for field in usable_fields(kind) if field.prefix not in others[kind]]
             names = [f.name for f in fields if not f.name.startswith("crypt_") and f.name not in kernels]
             for some in (names[place : place + 8] for place in range(0, len(names), 8)):
                 words = (command, *options, "-o", ",".join(some))
                 assert machine.run(words[0], *devices, *words[1:]).out == stock.run(*words).out, words
+
+
+TIMES = (
+    "today", "yesterday", "Yesterday", "Monday", "Tue", "wednesday", "Thursdays", "Fri", "Saturday", "Sun", "noon",
+    "midnight", "yesterday noon", "Monday 10:30", "10:30 yesterday", "9 AM", "9:30 PM", "today 10:15:20",
+    "yesterday 3pm", "20 minutes ago", "90 secs ago", "45s ago", "3 hours ago", "2 hrs 30 mins ago", "1 day ago",
+    "2days ago", "1 day 3 hours ago", "2 weeks ago", "1 week 2 days ago", "1 month ago", "14 months ago", "2 years ago",
+    "3 yrs ago", "2 days ago 10:30", "2 days ago noon", "January", "Feb", "March 3", "24 Jun", "Feb 2015", "2015 Feb",
+    "24 Feb 2015", "2015 Feb 24", "2019-02",
+)  # fmt: skip
+MINUTE, HOUR, DAY = 60, 3600, 86400
+AGES = (
+    10, 50, 80, 100, 15 * MINUTE, 20 * MINUTE + 30, 25 * MINUTE, 2 * HOUR, 2 * HOUR + 31 * MINUTE, 3 * HOUR + 1800,
+    *(5 * HOUR * number for number in range(1, 50)), *(3 * DAY * number + 7 * HOUR for number in range(4, 20)),
+    *(17 * DAY * number for number in range(4, 60)), *(97 * DAY * number for number in range(10, 60)),
+)  # fmt: skip
+
+
+def test_times_in_words(machine: Machine, stock: StockLvm) -> None:
+    """Of volumes of many ages; but for `12 AM` and `12 PM`, which to stock are noon and midnight."""
+    node = stock.attach(machine.image("0.img", 64))
+    stock.run("vgcreate", "-s", "64k", "vg", node)
+    now = int(time.time())
+
+    def of_many_ages(vg: Volumes) -> None:
+        for number, age in enumerate(AGES):
+            vg.add(f"v{number}", vg.run(1), more={"creation_time": now - age})
+
+    restore(stock, machine.folder, of_many_ages)
+    for words in TIMES:
+        for sign in ("since", "before") if words in TIMES[:30] else ("=",):
+            report = ("lvs", "-o", "lv_name,lv_time", "-S", f'lv_time {sign} "{words}"')
+            assert machine.run(*report, "--devices", str(node)).out == stock.run(*report).out, words

@@ -11,7 +11,7 @@ from cryptlv.report.select import selection_help
 
 
 def chosen(seen: SeenGroup, text: str) -> list[str]:
-    selection = choose_rows("lv", text)
+    selection = choose_rows("lv", text, 0)
     return [row.lv.name for row in lv_rows([seen], hidden=True) if row.lv is not None and selection.matches(row)]
 
 
@@ -55,7 +55,7 @@ def test_rows_are_chosen(seen: SeenGroup, text: str, names: list[str]) -> None:
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=r"(?s)selection") as caught:
-        choose_rows("lv", text)
+        choose_rows("lv", text, 0)
     assert message in str(caught.value)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from cryptlv.errors import UsageError
@@ -14,7 +12,6 @@ from cryptlv.report.select_values import (
     compile_pattern,
     read_number,
     read_size,
-    read_time,
     seen_value,
 )
 
@@ -76,28 +73,3 @@ def test_sizes_are_in_sectors(text: str, sectors: float) -> None:
 def test_no_sizes(text: str) -> None:
     with pytest.raises(UsageError, match="no size"):
         read_size(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "begin", "end"),
-    [
-        ("2024-02-29 10:30:15 +00:00", "2024-02-29T10:30:15", "2024-02-29T10:30:15"),
-        ("2024-02-29 10:30 +00", "2024-02-29T10:30:00", "2024-02-29T10:30:59"),
-        ("20240229 10+0000", "2024-02-29T10:00:00", "2024-02-29T10:59:59"),
-        ("2024-02-29 +00:00", "2024-02-29T00:00:00", "2024-02-29T23:59:59"),
-        ("2023-12 +00", "2023-12-01T00:00:00", "2023-12-31T23:59:59"),
-        ("2023 -01:30", "2023-01-01T01:30:00", "2024-01-01T01:29:59"),
-        ("@86400", "1970-01-02T00:00:00", "1970-01-02T00:00:00"),
-    ],
-)
-def test_times_are_spans(text: str, begin: str, end: str) -> None:
-    def seconds(words: str) -> int:
-        return int(datetime.fromisoformat(words).replace(tzinfo=UTC).timestamp())
-
-    assert read_time(text) == (seconds(begin), seconds(end))
-
-
-@pytest.mark.parametrize("text", ["", "x", "2023-13", "2023-02-30", "2023 10:00", "@", "@x", "@-1", "9999", "12"])
-def test_no_times(text: str) -> None:
-    with pytest.raises(UsageError, match="no time"):
-        read_time(text)

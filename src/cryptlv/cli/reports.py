@@ -48,7 +48,6 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
     if arguments.has("segments"):
         kind = {"lv": "seg", "pv": "pvseg"}[kind]
     fields = choose_fields(kind, chosen)
-    selection = choose_rows(kind, arguments.text("select"))
     order = choose_order(kind, arguments.all("sort")[-1]) if arguments.has("sort") else []  # the last one counts
     form = arguments.choice("reportformat", ("basic", "json", "json_std"), "basic")
     units = arguments.text("units", "r")
@@ -62,6 +61,7 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
         standard_json=form == "json_std",
     )
     with open_command(arguments, Terminal(arguments)) as session:
+        selection = choose_rows(kind, arguments.text("select"), session.env.now)
         rows = gather(session, arguments)
     rows = fitting_rows(kind, rows, (*fields, *selection.fields, *(field for field, _ in order)))
     rows = [row for row in rows if selection.matches(row)]

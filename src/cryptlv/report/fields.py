@@ -117,8 +117,8 @@ def choose_fields(kind: str, options: Iterable[str]) -> tuple[Field, ...]:
     return tuple(chosen.values())
 
 
-def choose_rows(kind: str, text: str) -> Selection:
-    """Read the text of -S for a report; raises UsageError."""
+def choose_rows(kind: str, text: str, now: int) -> Selection:
+    """Read the text of -S for a report, `now` being in seconds since 1970; raises UsageError."""
     from cryptlv.report.select import parse_selection
 
     def find(word: str) -> Field:
@@ -127,7 +127,7 @@ def choose_rows(kind: str, text: str) -> Selection:
             raise UsageError(f"selection: {word!r} is not one field")
         return fields[0]
 
-    return parse_selection(text, find)
+    return parse_selection(text, find, now)
 
 
 def choose_order(kind: str, option: str) -> list[tuple[Field, bool]]:

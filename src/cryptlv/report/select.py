@@ -19,7 +19,6 @@ from cryptlv.report.select_values import (
     compile_pattern,
     read_number,
     read_size,
-    read_time,
     seen_value,
 )
 
@@ -49,11 +48,14 @@ class Selection(Record):
     matches: Test
 
 
-def parse_selection(text: str, find: Callable[[str], Field]) -> Selection:
-    """Read a selection; `find` gives a field by its name or raises UsageError. Raises UsageError, with the place."""
+def parse_selection(text: str, find: Callable[[str], Field], now: int) -> Selection:
+    """Read a selection; `find` gives a field by its name or raises UsageError, `now` is in seconds since 1970.
+
+    Raises UsageError, with the place.
+    """
     if not text.strip():
         return Selection(fields=(), matches=lambda _: True)
-    parser = _Parser(text, find)
+    parser = _Parser(text, find, now)
     test = parser.any_of(0)
     parser.skip_space()
     if parser.place < len(text):
@@ -62,11 +64,12 @@ def parse_selection(text: str, find: Callable[[str], Field]) -> Selection:
 
 
 class _Parser:
-    def __init__(self, text: str, find: Callable[[str], Field]) -> None:
+    def __init__(self, text: str, find: Callable[[str], Field], now: int) -> None:
         self.text = text
         self.place = 0
         self.fields: list[Field] = []
         self._find = find
+        self._now = now
 
     def error(self, message: str) -> UsageError:
         """An error that shows the rest of the text."""
@@ -162,7 +165,9 @@ class _Parser:
         if isinstance(known, (int, Undefined)):
             return known, known
         if field.kind == TIME:
-            return read_time(word)
+            from cryptlv.report.times import read_time
+
+            return read_time(word, self._now)
         if field.kind == SIZE:
             return read_size(word)
         return read_number(word, percent=field.kind == PERCENT)
@@ -280,6 +285,7 @@ def selection_help() -> str:
     ( )  !( )       grouping, negation
 
     Values: a word, 'quoted' or "quoted"; a size with its unit (m when there is none); a time as YYYY[-MM[-DD]], in
-    quotes with HH[:MM[:SS]] behind it, or @seconds since 1970; a list [a,b] (exactly these) or {a,b} (these among
+    quotes with HH[:MM[:SS]] behind it, as @seconds since 1970 or in words (yesterday, 'Monday noon', 'Feb 24',
+    '10:30 pm', '2 weeks ago'); a list [a,b] (exactly these) or {a,b} (these among
     others), with || instead of , one of them is enough; a single word: it is in the list.
 """

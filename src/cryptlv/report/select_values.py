@@ -10,7 +10,6 @@ from cryptlv.units import MIB, SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from datetime import datetime
     from typing import TypeAlias
 
     from cryptlv.report.field import Field
@@ -114,46 +113,3 @@ def _seconds(text: str) -> int:
     from datetime import datetime
 
     return int(datetime.strptime(text, "%Y-%m-%d %H:%M:%S %z").timestamp())
-
-
-_DATE = r"(\d{4})(?:-?(\d\d)(?:-?(\d\d))?)?"
-_CLOCK = r"(?:\s+(\d\d)(?::?(\d\d)(?::?(\d\d))?)?)?"
-_ZONE = r"(?:\s*([+-])(\d\d)(?::?(\d\d))?)?"
-
-
-def read_time(text: str) -> Span:
-    """The seconds since 1970 from the begin to the end of a year, month, day, hour, minute or second in local time
-    (or in the zone behind it), or of `@SECONDS`; raises UsageError."""
-    from datetime import datetime, timedelta, timezone
-
-    mistake = f"selection: {text!r} is no time; write YYYY-MM-DD, 'YYYY-MM-DD HH:MM:SS' or @SECONDS"
-    if text.startswith("@"):
-        if not text[1:].isascii() or not text[1:].isdigit() or len(text) > 20:
-            raise UsageError(mistake)
-        return int(text[1:]), int(text[1:])
-    found = re.fullmatch(_DATE + _CLOCK + _ZONE, text.strip(), re.ASCII)
-    if found is None or (found[4] and not found[3]):
-        raise UsageError(mistake)
-    parts = [int(part) for part in found.groups()[:6] if part]
-    try:
-        begin = datetime(*[*parts, *(1, 1)[len(parts) - 1 :]], tzinfo=None)  # type: ignore[arg-type,misc]  # noqa: DTZ001
-        end = _next(begin, len(parts)) - timedelta(seconds=1)
-        if found[7]:
-            offset = timedelta(hours=int(found[8]), minutes=int(found[9] or 0))
-            zone = timezone(offset if found[7] == "+" else -offset)
-            begin, end = begin.replace(tzinfo=zone), end.replace(tzinfo=zone)
-        return int(begin.timestamp()), int(end.timestamp())
-    except (ValueError, OverflowError, OSError):
-        raise UsageError(mistake) from None
-
-
-def _next(when: datetime, precision: int) -> datetime:
-    """The begin of the next year (1), month (2), day, hour, minute or second (6)."""
-    from datetime import timedelta
-
-    if precision == 1:
-        return when.replace(year=when.year + 1)
-    if precision == 2:
-        return when.replace(year=when.year + when.month // 12, month=when.month % 12 + 1)
-    step: timedelta = timedelta(seconds={3: 86400, 4: 3600, 5: 60, 6: 1}[precision])
-    return when + step

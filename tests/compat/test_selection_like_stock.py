@@ -95,7 +95,8 @@ TIMES = (
     "today", "yesterday", "Yesterday", "Monday", "Tue", "wednesday", "Thursdays", "Fri", "Saturday", "Sun", "noon",
     "midnight", "yesterday noon", "Monday 10:30", "10:30 yesterday", "9 AM", "9:30 PM", "today 10:15:20",
     "yesterday 3pm", "20 minutes ago", "90 secs ago", "45s ago", "3 hours ago", "2 hrs 30 mins ago", "1 day ago",
-    "2days ago", "1 day 3 hours ago", "2 weeks ago", "1 week 2 days ago", "1 month ago", "14 months ago", "2 years ago",
+    "2days ago", "1 day 3 hours ago", "2 weeks ago", "1 week 2 days ago", "1 month ago", "14 months ago",
+    "2 years ago",
     "3 yrs ago", "2 days ago 10:30", "2 days ago noon", "January", "Feb", "March 3", "24 Jun", "Feb 2015", "2015 Feb",
     "24 Feb 2015", "2015 Feb 24", "2019-02",
 )  # fmt: skip

@@ -48,7 +48,7 @@ def lv_targets(
         volumes += more if words else []
         problems += unknown if words else []
     if selection:
-        matching = choose_rows("lv", selection)
+        matching = choose_rows("lv", selection, session.env.now)
         volumes = [
             (group, lv)
             for group, lv in volumes
@@ -80,7 +80,7 @@ def vg_targets(
     groups, _ = report_everything(session)
     chosen, problems = choose_vgs(groups, trimmed)
     if selection:
-        matching = choose_rows("vg", selection)
+        matching = choose_rows("vg", selection, session.env.now)
         chosen = [group for group in chosen if matching.matches(Row(group=group))]
     return tuple(group.vg.name for group in chosen), tuple(problems)
 
@@ -95,6 +95,6 @@ def pv_targets(
     groups, orphans = report_everything(session)
     rows, problems = choose_pvs(groups, orphans, places)
     if selection:
-        matching = choose_rows("pv", selection)
+        matching = choose_rows("pv", selection, session.env.now)
         rows = [row for row in rows if matching.matches(row)]
     return tuple(row.seen.path for row in rows if row.seen is not None), tuple(problems)

@@ -174,11 +174,12 @@ def test_ordinary_volumes_are_written_as_the_long_way_writes_them(backup: bool) 
         first = next((lv for lv in vg.lvs if lv.segments[0].plain_place() is not None), None)
         if first is not None:
             other = first.segments[0].replace(length_le=7777)
+            more = first.segments[0].replace(extra=(("of_others", 1),))
             kinds = (
                 first.replace(name="a", creation_time=None), first.replace(name="b", creation_time=3),
                 first.replace(name="c", tags=("t",)), first.replace(name="d", segments=(other,)),
                 first.replace(name="e", read_ahead=8, major=3, minor=1, lock_args="x", allocation_policy="cling"),
-                first.replace(name="f g"), first.replace(name="h", creation_host='a "host"', creation_time=2**60),
+                first.replace(name="f g"), first.replace(name="x", segments=(more,)), first.replace(name="h", creation_host='a "host"', creation_time=2**60),
             )  # fmt: skip
             vg = vg.replace(lvs=(*vg.lvs, *kinds))
         fast, slow = _Writer(vg, backup=backup), _Writer(vg, backup=backup)

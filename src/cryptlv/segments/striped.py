@@ -55,7 +55,7 @@ class StripedSegment(Segment):
         return (area.lv_name for area in self.areas if isinstance(area, LvArea))
 
     def plain_place(self) -> Footprint | None:
-        if len(self.areas) != 1 or not isinstance(area := self.areas[0], PvArea):
+        if len(self.areas) != 1 or self.extra or not isinstance(area := self.areas[0], PvArea):
             return None
         return area.pv_id, area.start_pe, self.length_le
 

@@ -179,7 +179,8 @@ def test_ordinary_volumes_are_written_as_the_long_way_writes_them(backup: bool) 
                 first.replace(name="a", creation_time=None), first.replace(name="b", creation_time=3),
                 first.replace(name="c", tags=("t",)), first.replace(name="d", segments=(other,)),
                 first.replace(name="e", read_ahead=8, major=3, minor=1, lock_args="x", allocation_policy="cling"),
-                first.replace(name="f g"), first.replace(name="x", segments=(more,)), first.replace(name="h", creation_host='a "host"', creation_time=2**60),
+                first.replace(name="f g"), first.replace(name="x", segments=(more,)),
+                first.replace(name="h", creation_host='a "host"', creation_time=2**60),
             )  # fmt: skip
             vg = vg.replace(lvs=(*vg.lvs, *kinds))
         fast, slow = _Writer(vg, backup=backup), _Writer(vg, backup=backup)

@@ -96,8 +96,8 @@ class Segment(Record):
         return iter(())
 
     def plain_place(self) -> Footprint | None:
-        """The one place that the segment has, when no rule but those of places can be broken by it, and nothing else is
-        known of it; else None."""
+        """The one place that the segment has, when no rule but those of places can be broken by it and nothing else
+        stands in it; else None."""
         return None
 
     def parts(self) -> Iterable[tuple[str, str]]:

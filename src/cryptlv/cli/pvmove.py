@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.progress import PROGRESS_JSON, progress
+from cryptlv.cli.sizes import POLICIES
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_INTERRUPTED, RefusedError, UsageError
 from cryptlv.names import check_vg_name, printable
@@ -14,12 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
 
-_ALLOC = ("contiguous", "cling", "cling_by_tags", "normal", "anywhere", "inherit")
-
 
 def _request(arguments: Arguments) -> MoveRequest:
     arguments.number("interval")
-    policy = arguments.choice("alloc", _ALLOC, "inherit")
+    policy = arguments.choice("alloc", POLICIES, "inherit")
     source, *targets = arguments.words
     return MoveRequest(
         source=source,

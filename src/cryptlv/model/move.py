@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from cryptlv.errors import NoSpaceError, RefusedError
-from cryptlv.model.allocate import used_extents
+from cryptlv.model.allocate import POLICIES, used_extents
 from cryptlv.model.merge import merge_segments
 from cryptlv.model.vg import PvArea
 from cryptlv.record import Record
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from cryptlv.model.vg import LogicalVolume, Segment, VolumeGroup
 
     _Chosen = tuple["_Space", "_Area", int]
-
-POLICIES = ("contiguous", "cling", "normal", "anywhere")
-"""lvm2's allocation policies, each of which tries those before it first (without cling_by_tags, which needs a setting
-of lvm.conf)."""
 
 
 class Place(Record):

@@ -21,8 +21,8 @@ from cryptlv.errors import (
     UsageError,
 )
 from cryptlv.host.kernel import ids_in_kernel
+from cryptlv.model.allocate import POLICIES
 from cryptlv.model.move import (
-    POLICIES,
     Place,
     allocate_for_move,
     apply_moves,

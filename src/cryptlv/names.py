@@ -15,6 +15,8 @@ _RESERVED_PARTS = (
     "_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta",
     "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin", DATA_SUFFIX,
 )  # fmt: skip
+POLICY_WORDS = ("contiguous", "cling", "cling_by_tags", "normal", "anywhere", "inherit")
+"""Words for --alloc; a volume group cannot inherit."""
 _MAX_DM_NAME = 127
 _MAX_TAG = 1024
 _DOTS = frozenset((".", ".."))

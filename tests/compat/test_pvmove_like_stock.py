@@ -13,8 +13,9 @@ import pytest
 
 from cryptlv.errors import NoSpaceError
 from cryptlv.host.system import make_environment
+from cryptlv.model.allocate import POLICIES
 from cryptlv.model.check import check
-from cryptlv.model.move import POLICIES, Place, allocate_for_move, apply_moves, destinations, find_pieces
+from cryptlv.model.move import Place, allocate_for_move, apply_moves, destinations, find_pieces
 from cryptlv.model.vg import LogicalVolume, PvArea
 from cryptlv.ondisk.vgrender import render_backup
 from cryptlv.ondisk.vgtext import parse_vg

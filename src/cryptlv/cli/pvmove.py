@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.progress import PROGRESS_JSON, progress
-from cryptlv.cli.sizes import POLICIES
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_INTERRUPTED, RefusedError, UsageError
-from cryptlv.names import check_vg_name, printable
+from cryptlv.names import POLICY_WORDS, check_vg_name, printable
 from cryptlv.ops.pvmove import MoveRequest, move, split_pv
 from cryptlv.units import format_size
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 def _request(arguments: Arguments) -> MoveRequest:
     arguments.number("interval")
-    policy = arguments.choice("alloc", POLICIES, "inherit")
+    policy = arguments.choice("alloc", POLICY_WORDS, "inherit")
     source, *targets = arguments.words
     return MoveRequest(
         source=source,

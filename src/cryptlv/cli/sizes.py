@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptlv.cli.options import Option
 from cryptlv.errors import UsageError
-from cryptlv.names import check_tag
+from cryptlv.names import POLICY_WORDS, check_tag
 from cryptlv.ops.lv_plan import LvSize
 from cryptlv.units import SECTOR_SIZE, parse_size
 
@@ -12,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
 
-POLICIES = ("contiguous", "cling", "cling_by_tags", "normal", "anywhere", "inherit")
 ALLOCATION = (
     Option(long="stripes", short="i", takes="NUMBER", help="Spread over so many physical volumes."),
     Option(long="stripesize", short="I", takes="Size[k|UNIT]", help="How much on each in turn; 64k."),
@@ -71,7 +70,7 @@ def stripe_size_of(arguments: Arguments) -> int:
 
 def policy_of(arguments: Arguments) -> str:
     """--alloc, or what -C says; "" when neither is given. Raises UsageError."""
-    policy = arguments.choice("alloc", POLICIES, "") if arguments.has("alloc") else ""
+    policy = arguments.choice("alloc", POLICY_WORDS, "") if arguments.has("alloc") else ""
     contiguous = arguments.yes_no("contiguous")
     if contiguous is not None and policy:
         raise UsageError("-C and --alloc do not go together")

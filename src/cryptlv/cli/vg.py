@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
-from cryptlv.names import check_tag
+from cryptlv.names import POLICY_WORDS, check_tag
 from cryptlv.ops import vg
 from cryptlv.ops.pv import PvOptions
 from cryptlv.ops.targets import vg_targets
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
     from cryptlv.ops.vg_remove import VgContents
 
-POLICIES = "contiguous|cling|cling_by_tags|normal|anywhere"
 ADDTAG = Option(long="addtag", takes="TAG", help="Give it a tag; may be given several times.")
-ALLOC = Option(long="alloc", takes=POLICIES, help="How extents of its volumes are chosen; normal.")
+ALLOC = Option(long="alloc", takes="|".join(POLICY_WORDS[:-1]), help="How extents of its volumes are chosen; normal.")
 EXTENT_SIZE = Option(long="physicalextentsize", short="s", takes="Size[m|UNIT]", help="Size of an extent; 4m.")
 SYSTEM_ID = Option(long="systemid", takes="TEXT", help="The host whose it is; this one's.")
 AUTOACTIVATION = Option(long="setautoactivation", takes="y|n", help="Whether it is activated at boot; y.")
@@ -97,7 +96,7 @@ def _vgcreate(arguments: Arguments) -> int:
     extent_size_bytes = arguments.size_bytes("physicalextentsize")
     if extent_size_bytes == 0:
         raise UsageError("Physical extent size may not be zero")
-    policy = arguments.choice("alloc", vg.POLICIES, "normal")
+    policy = arguments.choice("alloc", POLICY_WORDS, "normal")
     if policy == "inherit":
         raise UsageError("Volume Group allocation policy cannot inherit from anything")
     options = vg.VgOptions(

@@ -21,7 +21,7 @@ from cryptlv.cli.vg import (
     metadata_copies,
 )
 from cryptlv.errors import UsageError
-from cryptlv.names import check_tag
+from cryptlv.names import POLICY_WORDS, check_tag
 from cryptlv.ops import vg, vg_change
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def _change_of(arguments: Arguments) -> vg_change.VgChange:
         is_resizeable=arguments.yes_no("resizeable"),
         autoactivates=arguments.yes_no("setautoactivation"),
         extent_size_sectors=extent_size_bytes // 512 if extent_size_bytes is not None else None,
-        allocation_policy=arguments.choice("alloc", ("", *vg.POLICIES), ""),
+        allocation_policy=arguments.choice("alloc", ("", *POLICY_WORDS), ""),
         metadata_copies=metadata_copies(arguments) if arguments.has("vgmetadatacopies") else None,
         system_id=vg_change.clean_id(arguments.text("systemid")) if arguments.has("systemid") else None,
     )

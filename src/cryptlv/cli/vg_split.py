@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
+from cryptlv.names import POLICY_WORDS
 from cryptlv.ops.area_use import ALL_COPIES
 from cryptlv.ops.vg_merge import vgmerge
 from cryptlv.ops.vg_split import NewGroup, SplitRequest, vgsplit
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
     from cryptlv.ops.vg_split import Done
 
-_POLICIES = ("contiguous", "cling", "cling_by_tags", "normal", "anywhere", "inherit")
 _COMMON = (
     Option(
         long="poolmetadataspare",
@@ -64,7 +64,7 @@ def _vgsplit(arguments: Arguments) -> int:
 
 def _new_group(arguments: Arguments) -> NewGroup:
     arguments.choice("metadatatype", ("lvm2", "2"), "lvm2")
-    policy = arguments.choice("alloc", _POLICIES, "") if arguments.has("alloc") else None
+    policy = arguments.choice("alloc", POLICY_WORDS, "") if arguments.has("alloc") else None
     if policy == "inherit":
         raise UsageError("Volume Group allocation policy cannot inherit from anything")
     return NewGroup(
@@ -92,7 +92,7 @@ VGSPLIT = Command(
         Option(long="maxlogicalvolumes", short="l", takes="N", help="Most volumes of the new group; 0 is no limit."),
         Option(long="maxphysicalvolumes", short="p", takes="N", help="Most physical volumes of the new group."),
         Option(long="metadatatype", short="M", takes="lvm2", help="The format of the new group's metadata."),
-        Option(long="alloc", takes="POLICY", help="How the new group allocates: " + ", ".join(_POLICIES[:-1]) + "."),
+        Option(long="alloc", takes="POLICY", help="How it allocates: " + ", ".join(POLICY_WORDS[:-1]) + "."),
         Option(
             long="vgmetadatacopies", takes="all|unmanaged|N", help="How many metadata areas the new group has in use."
         ),

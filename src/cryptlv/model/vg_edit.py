@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from cryptlv.model.vg import LogicalVolume, PhysicalVolume, VolumeGroup
 
-POLICIES = ("contiguous", "cling", "cling_by_tags", "normal", "anywhere", "inherit")
-"""Words for --alloc; a volume group cannot inherit."""
 ALL_COPIES = -1
 """A number of metadata copies that means: use every area now, and leave it at that (stored as 0)."""
 _NO_AUTOACTIVATION = "NOAUTOACTIVATE"
@@ -30,7 +28,7 @@ _MAX_EXTENTS = 2**32 - 1
 
 
 class VgChange(Record):
-    """What vgchange is asked for; None and empty tuples for what stays as it is. Policies are words of POLICIES."""
+    """What vgchange is asked for; None and empty tuples for what stays as it is. Policies: names.POLICY_WORDS."""
 
     add_tags: tuple[str, ...] = ()
     del_tags: tuple[str, ...] = ()

@@ -7,7 +7,6 @@ from cryptlv.host.scan import Group, Parsed, read_pv
 from cryptlv.model.vg import DEFAULT_EXTENT_SIZE_SECTORS, PhysicalVolume, VolumeGroup
 from cryptlv.model.vg_edit import (
     ALL_COPIES,
-    POLICIES,
     autoactivation_flags,
     check_extent_size,
     stored_policy,
@@ -26,13 +25,13 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
 
 
-__all__ = ["ALL_COPIES", "POLICIES"]
+__all__ = ["ALL_COPIES"]
 
 
 class VgOptions(Record):
     """What a new volume group is to be; 0, "" and None stand for lvm2's defaults.
 
-    `metadata_copies` may be ALL_COPIES, `allocation_policy` is a word of model.vg_edit.POLICIES.
+    `metadata_copies` may be ALL_COPIES, `allocation_policy` is one of names.POLICY_WORDS.
     """
 
     extent_size_bytes: int = 0

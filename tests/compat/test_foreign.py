@@ -161,6 +161,42 @@ def test_commands_that_name_such_a_group_fail_as_with_stock(
     assert "unknown local system ID" in machine_of_nobody(machine, stock).fail("vgs", *devices, "mine")
 
 
+def test_what_can_be_shown_is_shown_and_the_rest_is_an_error(
+    machine: Machine, stock: StockLvm, groups: list[Path]
+) -> None:
+    machine.environ["LVM_SYSTEM_DIR"] = str(stock.folder / "etc")
+    be(stock, "me")
+    for words in (
+        "vgs plain theirs", "vgs theirs plain mine", "vgs none plain", "vgs lent old mine", "lvs plain theirs mine",
+        "lvs plain/x theirs/x", "lvs plain/none plain/x mine/none mine", "lvs none/x plain/x", f"pvs {groups[2]}",
+        f"pvs {groups[0]} {groups[2]} /dev/none {groups[1]}", f"pvs -o pv_name {groups[2]} {groups[0]}",
+    ):  # fmt: skip
+        command, *rest = words.split()
+        theirs = stock.run(command, *rest, expect=None)
+        ours = machine.run(command, "--devices", ",".join(map(str, groups)), *rest, expect=None)
+        assert ours.out == theirs.out.replace("XX", "--"), words
+        assert ours.status == theirs.status, words
+        assert bool(ours.err) == bool(ours.status), words
+        assert "Traceback" not in ours.err
+
+
+def test_labels_are_shown_whosever_they_are(machine: Machine, stock: StockLvm, groups: list[Path]) -> None:
+    """Where no field of another kind is shown, selected or sorted by; what is missing has no label."""
+    machine.environ["LVM_SYSTEM_DIR"] = str(stock.folder / "etc")
+    be(stock, "me")
+    stock.run("vgextend", "plain", groups[5])
+    groups.pop(5).unlink()
+    for words in (
+        "pvs -o pv_name", "pvs -o pv_name,pv_uuid,pv_fmt,dev_size", "pvs -o pv_name,pv_mda_size,pv_ext_vsn",
+        "pvs -o pv_major,pv_minor,pv_mda_free,pv_name", "pvs -o pv_name -O dev_size,pv_name",
+        "pvs -o pv_name -O -pv_size,pv_name", "pvs -o pv_name -S dev_size>1m", "pvs -o pv_name -S pv_size>1m",
+        "pvs -o pv_name,vg_name", "pvs -o pv_name,pv_tags", "pvs -o pv_name,pv_attr --foreign",
+    ):  # fmt: skip
+        command, *rest = words.split()
+        ours = machine.run(command, "--devices", ",".join(map(str, groups)), *rest)
+        assert ours.out == stock.run(command, *rest).out, words
+
+
 def machine_of_nobody(machine: Machine, stock: StockLvm) -> Machine:
     be(stock, "")
     return machine

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cryptlv.model.check import check, check_lv
+from cryptlv.model.lv_edit import remove_lv
 from cryptlv.model.vg import LvArea, PhysicalVolume, PvArea, Segment, VolumeGroup
 from cryptlv.segments.striped import StripedSegment
 
@@ -77,6 +78,22 @@ def test_variant_with_areas_and_stripes_is_refused(golden_vg: GoldenVg) -> None:
     lines = check(golden_vg("lvm2-crypt/V5_areas_and_stripes/raw_text"))
     assert lines
     assert all("stripes" in line and " segment 1: " in line for line in lines)
+
+
+def test_variant_without_its_keystore_is_refused_until_the_volume_is_gone(golden_vg: GoldenVg) -> None:
+    vg = golden_vg("lvm2-crypt/V1_no_zero_extent/raw_text")
+    assert "cryptostore1 does not exist" in only(check(vg))
+    assert check(remove_lv(vg, "tst")) == ()
+
+
+def test_variant_on_hidden_volumes_is_sound(golden_vg: GoldenVg) -> None:
+    assert check(golden_vg("lvm2-crypt/V10_sublv/raw_text")) == ()
+
+
+def test_variant_whose_extents_a_shadow_claims_too_is_refused_by_the_shadows_name(golden_vg: GoldenVg) -> None:
+    lines = check(golden_vg("lvm2-crypt/V10b_shadow/raw_text"))
+    assert lines
+    assert all("crypt_shadow0" in line for line in lines)
 
 
 def test_keystore_that_does_not_exist_is_reported(sound_vg: VolumeGroup) -> None:
@@ -191,12 +208,18 @@ def test_visible_keystore_and_other_segments_in_it_are_refused(sound_vg: VolumeG
     assert any("a keystore has one segment" in line and line.startswith("vg/cryptostore1 ") for line in lines)
 
 
-def test_keystore_on_two_areas_or_on_a_volume_is_refused(sound_vg: VolumeGroup) -> None:
+def test_keystore_has_one_area_at_most_on_a_pv_or_within_a_hidden_volume(sound_vg: VolumeGroup) -> None:
     first = PvArea(pv_id=sound_vg.pvs[0].id, start_pe=0)
     two = (first, PvArea(pv_id=sound_vg.pvs[1].id, start_pe=0))
     assert "one area at most" in only(check(changed(sound_vg, "cryptostore1", 1, areas=two)))
-    stacked = (LvArea(lv_name="lin", start_le=0),)
-    assert "physical volume" in only(check(changed(sound_vg, "cryptostore1", 1, areas=stacked)))
+    stacked = changed(sound_vg, "cryptostore1", 1, areas=(LvArea(lv_name="lin", start_le=0),))
+    assert "lin is visible" in only(check(stacked))
+    hidden = stacked.with_lv(stacked.lv("lin").replace(status=("READ", "WRITE")))
+    assert check(hidden) == ()
+    beyond = hidden.lv("lin").length_le
+    far = changed(hidden, "cryptostore1", 1, areas=(LvArea(lv_name="lin", start_le=beyond),))
+    assert "reaches beyond" in only(check(far))
+    assert "gone" in only(check(changed(hidden, "cryptostore1", 1, areas=(LvArea(lv_name="gone", start_le=0),))))
 
 
 def test_keystore_without_an_area_is_sound_and_takes_no_space(sound_vg: VolumeGroup) -> None:

@@ -8,10 +8,15 @@ import pytest
 
 from cryptlv.errors import KeystoreError, NotFoundError, RefusedError
 from cryptlv.host.devices import MemoryDevice
+from cryptlv.model.vg import LogicalVolume, LvArea
 from cryptlv.ops import lv as lvs
+from cryptlv.ops.commit import commit_change
 from cryptlv.ops.keystore import attributes_of, image_place, keystore_segment, read_image, write_image
+from cryptlv.ops.lv_remove import remove
+from cryptlv.ops.pvmove import MoveRequest, move
 from cryptlv.segments.keystore import KeystoreSegment
-from support.disks import MIB, Known, make_disks
+from cryptlv.segments.striped import StripedSegment
+from support.disks import MIB, Disks, Known, make_disks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +82,60 @@ def test_a_keystore_on_a_missing_device_is_named(tmp_path: Path) -> None:
         group = session.world().group("vg0")
         with pytest.raises(KeystoreError, match="cryptostore1"):
             read_image(session, group.vg, "cryptostore1", {})
+
+
+def stacked_disks(folder: Path, area_count: int = 1) -> Disks:
+    """The keystore of `old` lies on a hidden volume, as others may have put it there, where it was before."""
+    disks = make_disks(folder, (1, 1))
+    with disks.session() as session:
+        group = session.writable_group("vg0")
+        store = group.vg.lv("cryptostore1")
+        segment = keystore_segment(group.vg, store.name)
+        below = StripedSegment(
+            start_le=0,
+            length_le=segment.length_le,
+            areas=segment.areas * area_count,
+            stripe_size_sectors=8 if area_count > 1 else 0,
+        )
+        hidden = LogicalVolume(name="below", id="bbbbbb-bbbb-bbbb-bbbb-bbbb-bbbb-bbbbbb", status=("READ", "WRITE"), segments=(below,))
+        over = segment.replace(areas=(LvArea(lv_name="below", start_le=0),))
+        changed = group.vg.with_lv(store.replace(segments=(over,)))
+        changed = changed.replace(lvs=(*changed.lvs, hidden))
+        if area_count > 1:
+            with pytest.raises(RefusedError, match="vg0/below: .* not in one piece"):
+                read_image(session, changed, "cryptostore1", group.pv_paths)
+        else:
+            commit_change(session, group, changed)
+    return disks
+
+
+def store_bytes(disks: Disks) -> dict[str, bytes]:
+    """What lies where the keystore is, by device."""
+    group = disks.group()
+    assert group is not None
+    place = image_place(group, keystore_segment(group, "cryptostore1"))
+    assert place is not None
+    pv_id, offset, length = place
+    return {group.pv(pv_id).device: disks.devices[group.pv(pv_id).device].read(offset, length)}
+
+
+def test_a_keystore_on_a_hidden_volume_opens_moves_and_goes_with_its_volume(tmp_path: Path) -> None:
+    disks = stacked_disks(tmp_path)
+    assert disks.opens("old")
+    image = store_bytes(disks)
+    assert list(image) == ["/d0"]
+    with disks.session() as session:
+        move(session, MoveRequest(source="/d0"))
+    assert disks.opens("old")
+    assert store_bytes(disks) == {"/d1": image["/d0"]}
+    assert b"LUKS\xba\xbe" not in disks.devices["/d0"].read(2 * MIB, 14 * MIB), "the old place is overwritten"
+    with disks.session() as session:
+        remove(session, "vg0", ["old"])
+    group = disks.group()
+    assert group is not None
+    assert [lv.name for lv in group.lvs] == ["first"]
+    assert b"LUKS\xba\xbe" not in disks.devices["/d1"].read(2 * MIB, 14 * MIB)
+
+
+def test_a_keystore_on_stripes_is_refused_by_the_name_of_the_volume(tmp_path: Path) -> None:
+    stacked_disks(tmp_path, area_count=2)

@@ -6,18 +6,31 @@ import sys
 
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
-from cryptlv.errors import UsageError
+from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
 from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
-from cryptlv.report.fields import choose_fields, choose_order, choose_rows, fitting_rows, sort_rows, usable_fields
+from cryptlv.report.fields import (
+    choose_fields,
+    choose_order,
+    choose_rows,
+    fitting_rows,
+    only_labels,
+    sort_rows,
+    usable_fields,
+)
 from cryptlv.report.render import ReportOptions, render_json, render_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
 
     from cryptlv.cli.options import Arguments
+    from cryptlv.ops.report import Problem
     from cryptlv.ops.session import Session
+    from cryptlv.report.field import Field
     from cryptlv.report.rows import Row
+
+    Gather: TypeAlias = Callable[[Session, Arguments, Iterable[Field], Problem], list[Row]]
 
 _UNITS = "hHrRbBsSkKmMgGtTpPeE"
 _OPTIONS = (
@@ -34,7 +47,7 @@ _OPTIONS = (
 )
 
 
-def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Arguments], list[Row]]) -> int:
+def _report(kind: str, arguments: Arguments, gather: Gather) -> int:
     chosen = arguments.all("options")
     if chosen == ("help",):
         for field in usable_fields(kind):
@@ -60,16 +73,20 @@ def _report(kind: str, arguments: Arguments, gather: Callable[[Session, Argument
         separator=arguments.text("separator") if arguments.has("separator") else None,
         standard_json=form == "json_std",
     )
-    with open_command(arguments, Terminal(arguments)) as session:
+    terminal, problems = Terminal(arguments), list[CryptlvError]()
+    with open_command(arguments, terminal) as session:
         selection = choose_rows(kind, arguments.text("select"), session.env.now)
-        rows = gather(session, arguments)
-    rows = fitting_rows(kind, rows, (*fields, *selection.fields, *(field for field, _ in order)))
+        needed = (*fields, *selection.fields, *(field for field, _ in order))
+        rows = gather(session, arguments, needed, problems.append)
+    rows = fitting_rows(kind, rows, needed)
     rows = [row for row in rows if selection.matches(row)]
     if arguments.has("sort"):
         rows = sort_rows(rows, order)
     text = render_text(fields, rows, options) if form == "basic" else render_json(kind, fields, rows, options)
     sys.stdout.write(text)
-    return 0
+    for problem in problems:
+        terminal.error(str(problem))
+    return EXIT_FAILED if problems else 0
 
 
 def _reach(arguments: Arguments) -> dict[str, bool]:
@@ -78,16 +95,24 @@ def _reach(arguments: Arguments) -> dict[str, bool]:
 
 
 def _pvs(arguments: Arguments) -> int:
-    return _report("pv", arguments, lambda session, given: report_pvs(session, given.words, **_reach(given)))
+    def gather(session: Session, given: Arguments, fields: Iterable[Field], problem: Problem) -> list[Row]:
+        labels = only_labels(fields)
+        return report_pvs(session, given.words, labels=labels, problem=problem, **_reach(given))
+
+    return _report("pv", arguments, gather)
 
 
 def _vgs(arguments: Arguments) -> int:
-    return _report("vg", arguments, lambda session, given: report_vgs(session, given.words, **_reach(given)))
+    def gather(session: Session, given: Arguments, _: Iterable[Field], problem: Problem) -> list[Row]:
+        return report_vgs(session, given.words, problem=problem, **_reach(given))
+
+    return _report("vg", arguments, gather)
 
 
 def _lvs(arguments: Arguments) -> int:
-    def gather(session: Session, given: Arguments) -> list[Row]:
-        return report_lvs(session, given.words, hidden=given.has("all"), past=given.has("history"), **_reach(given))
+    def gather(session: Session, given: Arguments, _: Iterable[Field], problem: Problem) -> list[Row]:
+        which = {"hidden": given.has("all"), "past": given.has("history"), **_reach(given)}
+        return report_lvs(session, given.words, problem=problem, **which)
 
     return _report("lv", arguments, gather)
 

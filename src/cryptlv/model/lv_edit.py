@@ -93,8 +93,9 @@ class _Left:
         for part in doomed:
             self._take(part)
         for store in stores:
-            if not self._users.get(store):
-                self._take(store)
+            if store in self.lvs and not self._users.get(store):
+                for part in self._with_parts(self.lvs[store]):
+                    self._take(part)
 
     def _take(self, name: str) -> None:
         lv = self.lvs.pop(name, None)

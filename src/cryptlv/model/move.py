@@ -108,18 +108,27 @@ def check_apart(ranges: Sequence[tuple[int, int]], name: str) -> None:
 def find_pieces(vg: VolumeGroup, source: Place, is_meant: Callable[[LogicalVolume], bool]) -> tuple[Piece, ...]:
     """What lies on `source`, of the volumes that are meant, in the order in which lvm2 goes through it.
 
-    Segments of types that cannot be moved are left out; what is indivisible is moved when any extent is meant.
+    Segments of types that cannot be moved are left out; what is indivisible is moved when any extent is meant, and
+    so is a volume that a keystore lies on.
     """
+    segments = ((lv, segment) for lv in vg.lvs for segment in lv.segments)
+    stores = {name for _, segment in segments if segment.is_indivisible for _, name in segment.parts()}
     return tuple(
-        piece for lv in vg.lvs if is_meant(lv) for segment in lv.segments for piece in _pieces(lv, segment, source)
+        piece
+        for lv in vg.lvs
+        if is_meant(lv)
+        for segment in lv.segments
+        for piece in _pieces(lv, segment, source, is_whole=segment.is_indivisible or lv.name in stores)
     )
 
 
-def _pieces(lv: LogicalVolume, segment: Segment, source: Place) -> Iterator[Piece]:
+def _pieces(lv: LogicalVolume, segment: Segment, source: Place, *, is_whole: bool) -> Iterator[Piece]:
     each = segment.le_per_pe
     length = segment.length_le // each
     areas = [(number, area) for number, area in segment.movable() if area.pv_id == source.pv_id]
     spans = {number: _spans(segment, area, length, source) for number, area in areas}
+    if is_whole:
+        spans = {number: [(0, length)] if found else [] for number, found in spans.items()}
     cuts = {0, length, *(end for found in spans.values() for span in found for end in span)}
     for first, last in pairwise(sorted(cuts)):
         for number, area in areas:
@@ -132,7 +141,7 @@ def _pieces(lv: LogicalVolume, segment: Segment, source: Place) -> Iterator[Piec
                     source=area,
                     length_pe=length,
                     offset_sectors=segment.data_offset_sectors,
-                    is_indivisible=segment.is_indivisible,
+                    is_indivisible=is_whole,
                     beside=frozenset(place.pv_id for _, place in segment.movable()),
                 )
                 yield whole.part(first, last - first)
@@ -149,7 +158,7 @@ def _spans(segment: Segment, area: PvArea, length_pe: int, source: Place) -> lis
         first = max(start_pe - area.start_pe - reach, 0)
         end = min(start_pe + count - area.start_pe, length_pe)
         if first < end:
-            found.append((0, length_pe) if segment.is_indivisible else (first, end))
+            found.append((first, end))
     return found
 
 

@@ -75,7 +75,7 @@ def _check_returning(now: VolumeGroup, lv: LogicalVolume) -> None:
     for segment in lv.segments:
         if segment.is_opaque:
             raise _refused(f"{name} was of type {printable(segment.shown_type)}, of which not all is in metadata")
-        if segment.type_name == "crypt-keystore" and any(True for _ in segment.footprint()):
+        if segment.type_name == "crypt-keystore" and any(True for _ in (*segment.footprint(), *segment.parts())):
             raise _refused(f"keystore {name} was removed, and its key header wiped")
 
 

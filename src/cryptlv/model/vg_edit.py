@@ -263,14 +263,23 @@ def without_partial(vg: VolumeGroup, missing: Collection[str]) -> VolumeGroup:
 
     Keystores go with the last volume that uses them, and those on missing PVs with all volumes that use them.
     """
-    for lv in partial_lvs(vg, missing):
+    partial = partial_lvs(vg, missing)
+    for lv in partial:
+        if any(segment.is_opaque for segment in lv.segments):  # a mirror or a raid may have all its data elsewhere
+            raise _lvm2_must(vg, lv)
+    for lv in partial:
         if lv.is_visible and vg.find_lv(lv.name) is not None:
             vg = remove_lv(vg, lv.name)
     for lv in partial_lvs(vg, missing):
         if users_of(vg, lv.name) or not any(segment.type_name == "crypt-keystore" for segment in lv.segments):
-            raise RefusedError(f"{vg.name}/{printable(lv.name)} is a partial volume that lvm2 must repair or remove")
-        vg = vg.replace(lvs=tuple(other for other in vg.lvs if other.id != lv.id))
+            raise _lvm2_must(vg, lv)
+        vg = remove_lv(vg, lv.name)
     return canonical(without_pvs(vg, missing))
+
+
+def _lvm2_must(vg: VolumeGroup, lv: LogicalVolume) -> RefusedError:
+    where = f"{printable(vg.name)}/{printable(lv.name)}"
+    return RefusedError(f"{where} is a partial volume that lvm2 must repair or remove")
 
 
 def without_missing_marks(vg: VolumeGroup, pv_ids: Collection[str]) -> VolumeGroup:

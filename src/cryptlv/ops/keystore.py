@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from cryptlv.errors import CryptlvError, KeystoreError, RefusedError
 from cryptlv.keys.handler import KeystoreAttributes
-from cryptlv.model.vg import PvArea
+from cryptlv.model.vg import LvArea
 from cryptlv.names import printable
 from cryptlv.segments.keystore import KeystoreSegment
+from cryptlv.segments.places import shift_area
+from cryptlv.segments.striped import StripedSegment
 from cryptlv.units import MIB, SECTOR_SIZE
 
 TYPE_CHECKING = False
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from cryptlv.device import Device
     from cryptlv.keys.handler import KeystoreDraft
     from cryptlv.model.nodes import Item
-    from cryptlv.model.vg import LogicalVolume, VolumeGroup
+    from cryptlv.model.vg import Area, LogicalVolume, PvArea, VolumeGroup
     from cryptlv.ops.session import Session
 
 MAX_IMAGE_BYTES = 32 * MIB
@@ -62,12 +64,30 @@ def draft_segment(draft: KeystoreDraft, area: PvArea | None, length_le: int) -> 
 
 
 def image_place(vg: VolumeGroup, segment: KeystoreSegment) -> tuple[str, int, int] | None:
-    """Where a keystore's image lies: (pv id, byte offset on it, bytes), None when it stores nothing."""
-    for area in segment.areas:
-        if isinstance(area, PvArea):
-            start_sectors = vg.pv(area.pv_id).pe_start_sectors + area.start_pe * vg.extent_size_sectors
-            return area.pv_id, start_sectors * SECTOR_SIZE, segment.length_le * vg.extent_size_bytes
-    return None
+    """Where a keystore's image lies: (pv id, byte offset on it, bytes), None when it stores nothing.
+
+    On a hidden volume it is followed to the physical volume below; raises RefusedError where it is not in one piece
+    there, as on stripes, and NotFoundError for a volume that does not exist.
+    """
+    if not segment.areas:
+        return None
+    area = _area_on_pv(vg, segment.areas[0], segment.length_le)
+    start_sectors = vg.pv(area.pv_id).pe_start_sectors + area.start_pe * vg.extent_size_sectors
+    return area.pv_id, start_sectors * SECTOR_SIZE, segment.length_le * vg.extent_size_bytes
+
+
+def _area_on_pv(vg: VolumeGroup, area: Area, length_le: int) -> PvArea:
+    seen: set[str] = set()
+    while isinstance(area, LvArea):
+        below = vg.lv(area.lv_name)
+        start_le, end_le = area.start_le, area.start_le + length_le
+        part = next((part for part in below.segments if part.start_le <= start_le and end_le <= part.end_le), None)
+        if not isinstance(part, StripedSegment) or len(part.areas) != 1 or below.name in seen:
+            where = f"{printable(vg.name)}/{printable(below.name)}"
+            raise RefusedError(f"{where}: a keystore on it cannot be read, as it is not in one piece there")
+        seen.add(below.name)
+        area = shift_area(part.areas[0], start_le - part.start_le)
+    return area
 
 
 def read_image(session: Session, vg: VolumeGroup, name: str, pv_paths: Mapping[str, str]) -> bytes:

@@ -11,25 +11,37 @@ from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeAlias
 
-    from cryptlv.host.scan import FoundPv, MetadataArea, World
-    from cryptlv.model.vg import VolumeGroup
+    from cryptlv.errors import CryptlvError
+    from cryptlv.host.scan import FoundPv, Group, MetadataArea, World
     from cryptlv.ops.session import Session
     from cryptlv.report.rows import Row, SeenGroup
 
+    Problem: TypeAlias = Callable[[CryptlvError], None]
+    """Is told what cannot be shown; the rest is shown all the same, unless it raises the error."""
+
+
+def _raise(error: CryptlvError) -> None:
+    raise error
+
 
 def _groups(
-    session: Session, world: World, names: tuple[str, ...] = (), *, foreign: bool = False, shared: bool = False
+    session: Session,
+    world: World,
+    names: tuple[str, ...] = (),
+    *,
+    foreign: bool = False,
+    shared: bool = False,
+    problem: Problem = _raise,
 ) -> tuple[SeenGroup, ...]:
     """The volume groups that are this host's to show, those of `names` if there are any.
 
     As stock does, one that is not is left out in silence; a word is said when it may be that only the host's system
-    ID is missing, or when it is clustered. Raises NotFoundError or RefusedError when one of `names` cannot be shown.
+    ID is missing, or when it is clustered. `problem` is told, by a NotFoundError or RefusedError, which of `names`
+    cannot be shown.
     """
-    from cryptlv.activate.process import active_lv_ids
-
-    active = active_lv_ids(session.directories.run_dir)
     groups = []
     there = set()
     for group in world.groups:
@@ -38,27 +50,28 @@ def _groups(
         there.add(group.vg.name)
         hidden = session.hidden_reason(group.vg, foreign=foreign, shared=shared)
         if hidden and names:
-            raise RefusedError(hidden)
-        if hidden:
-            if "CLUSTERED" in group.vg.status or (group.vg.system_id and not session.settings.system_id):
-                session.warn(hidden)
-            continue
-        mine = {pv.id for pv in group.vg.pvs}
-        pvs = {pv.label.pv_id: _seen_pv(pv) for pv in world.pvs if pv.label.pv_id in mine}
-        groups.append(seen_group(group.vg, pvs, active))
+            problem(RefusedError(hidden))
+        elif not hidden:
+            groups.append(group)
+        elif "CLUSTERED" in group.vg.status or (group.vg.system_id and not session.settings.system_id):
+            session.warn(hidden)
     for name in names:
         if name not in there:
-            raise NotFoundError(f"volume group {printable(name)!r} not found")
-    return tuple(groups)
+            problem(NotFoundError(f"volume group {printable(name)!r} not found"))
+    return _seen(session, world, groups)
 
 
-def _left_out(vg: VolumeGroup) -> str:
-    """Why a volume group is not this host's to look at, as its owners may be changing it; "" when it is."""
-    if vg.system_id:
-        return f"it has system ID {printable(vg.system_id)}"
-    if vg.lock_type not in ("", "none"):
-        return f"it has lock type {printable(vg.lock_type)}, which needs lvmlockd"
-    return "it is clustered" if "CLUSTERED" in vg.status else ""
+def _seen(session: Session, world: World, groups: Iterable[Group]) -> tuple[SeenGroup, ...]:
+    """Groups with what is known of them besides their metadata."""
+    from cryptlv.activate.process import active_lv_ids
+
+    active = active_lv_ids(session.directories.run_dir)
+    seen = []
+    for group in groups:
+        mine = {pv.id for pv in group.vg.pvs}
+        pvs = {pv.label.pv_id: _seen_pv(pv) for pv in world.pvs if pv.label.pv_id in mine}
+        seen.append(seen_group(group.vg, pvs, active))
+    return tuple(seen)
 
 
 def _seen_pv(pv: FoundPv) -> SeenPv:
@@ -106,45 +119,61 @@ def _orphans(world: World) -> tuple[SeenPv, ...]:
 
 
 def report_pvs(
-    session: Session, paths: tuple[str, ...] = (), *, foreign: bool = False, shared: bool = False
+    session: Session,
+    paths: tuple[str, ...] = (),
+    *,
+    foreign: bool = False,
+    shared: bool = False,
+    labels: bool = False,
+    problem: Problem = _raise,
 ) -> list[Row]:
-    """A row for each physical volume, or for those at `paths`.
+    """A row for each physical volume, or for those at `paths`; with `labels` for each device that has a label.
 
-    Raises NotFoundError for a path that is none, RefusedError for one in a volume group that is not to be shown.
+    `problem` is told, by a NotFoundError, of a path that is none, by a RefusedError of one in a volume group that is
+    not to be shown.
     """
     import os.path
 
     world = session.consistent_world()
-    rows = pv_rows(_groups(session, world, foreign=foreign, shared=shared), _orphans(world))
+    if labels:
+        rows = [row for row in pv_rows(_seen(session, world, world.groups), _orphans(world)) if row.seen is not None]
+    else:
+        rows = pv_rows(_groups(session, world, foreign=foreign, shared=shared), _orphans(world))
     if not paths:
         return rows
     wanted = tuple(os.path.abspath(path) for path in paths)
-    shown = {pv_name(row): row for row in rows}
+    shown = {pv_name(row) for row in rows}
     for path in wanted:
         if path not in shown:
-            _refuse_hidden_pv(session, world, path)
-            raise NotFoundError(f"{path}: no physical volume of the devices that are looked at")
+            problem(_hidden_pv(session, world, path))
     return [row for row in rows if pv_name(row) in wanted]
 
 
-def _refuse_hidden_pv(session: Session, world: World, path: str) -> None:
-    """Raise RefusedError when a path is a physical volume of a volume group that is not shown."""
+def _hidden_pv(session: Session, world: World, path: str) -> CryptlvError:
+    """Why a path is not among the physical volumes that are shown."""
     for pv in world.pvs:
         group = world.group_of(pv.label.pv_id)
         if pv.path == path and group is not None:
             reason = session.hidden_reason(group.vg) or "it is not shown"
-            raise RefusedError(f"cannot use physical volume {path}: {reason}")
+            return RefusedError(f"cannot use physical volume {path}: {reason}")
+    return NotFoundError(f"{path}: no physical volume of the devices that are looked at")
 
 
 def report_vgs(
-    session: Session, names: tuple[str, ...] = (), *, foreign: bool = False, shared: bool = False
+    session: Session,
+    names: tuple[str, ...] = (),
+    *,
+    foreign: bool = False,
+    shared: bool = False,
+    problem: Problem = _raise,
 ) -> list[Row]:
     """A row for each volume group, or for those named.
 
-    Raises NotFoundError, and RefusedError when one that is named is another host's, shared or clustered.
+    `problem` is told, by a NotFoundError or a RefusedError, of one that is not there, another host's, shared or
+    clustered.
     """
     world = session.consistent_world(names)
-    return vg_rows(_groups(session, world, names, foreign=foreign, shared=shared))
+    return vg_rows(_groups(session, world, names, foreign=foreign, shared=shared, problem=problem))
 
 
 def report_lvs(
@@ -155,28 +184,31 @@ def report_lvs(
     foreign: bool = False,
     shared: bool = False,
     past: bool = False,
+    problem: Problem = _raise,
 ) -> list[Row]:
     """A row for each logical volume, or for those named (`VG`, `VG/LV`).
 
-    With `past` also for those that are no more, whose names begin with a hyphen.
-
-    Raises NotFoundError, and RefusedError when the volume group is another host's, shared, clustered or exported.
+    With `past` also for those that are no more, whose names begin with a hyphen. `problem` is told, by a
+    NotFoundError or a RefusedError, of what is not there, and of a volume group that is another host's, shared,
+    clustered or exported.
     """
     pairs = [name.removeprefix("/dev/").partition("/")[::2] for name in names]
     vg_names = tuple(dict.fromkeys(vg_name for vg_name, _ in pairs))
     world = session.consistent_world(vg_names)
-    chosen = _groups(session, world, vg_names, foreign=foreign, shared=shared)
-    if past:
-        chosen = tuple(group.replace(shows_past=True) for group in chosen)
+    chosen = []
+    for group in _groups(session, world, vg_names, foreign=foreign, shared=shared, problem=problem):
+        if not group.vg.is_exported:
+            chosen.append(group.replace(shows_past=past))
+        elif names:
+            problem(RefusedError(f"volume group {printable(group.vg.name)} is exported"))
     if not names:
-        return lv_rows([group for group in chosen if not group.vg.is_exported], hidden=hidden)
+        return lv_rows(chosen, hidden=hidden)
     for group in chosen:
-        if group.vg.is_exported:
-            raise RefusedError(f"volume group {printable(group.vg.name)} is exported")
-    for vg_name, lv_name in pairs:
-        group = next(group for group in chosen if group.vg.name == vg_name)
-        if lv_name and not (past and any(lv.name == lv_name for lv in group.past)):
-            group.vg.lv(lv_name)
+        there = {lv.name for lv in (*group.vg.lvs, *(group.past if past else ()))}
+        for lv_name in dict.fromkeys(lv_name for vg_name, lv_name in pairs if lv_name and vg_name == group.vg.name):
+            if lv_name not in there:
+                vg_name = printable(group.vg.name)
+                problem(NotFoundError(f"no logical volume {printable(lv_name)!r} in volume group {vg_name!r}"))
     whole = {vg_name for vg_name, lv_name in pairs if not lv_name}
     return [row for row in lv_rows(chosen, hidden=True) if _wanted(row, whole, pairs, hidden=hidden)]
 

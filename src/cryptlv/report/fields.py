@@ -52,12 +52,23 @@ _PREFIXES = {
 _OF_LVS = ("lv_", "crypt_", "seg_")
 _OF_RUNS = ("pvseg_", *_OF_LVS)
 _WHOLE = {"pv": ("pv_", "vg_"), "pvseg": ("pvseg_", "pv_", "vg_"), "vg": ("vg_",), "lv": ("lv_", "crypt_", "vg_")}
+_OF_LABELS = frozenset(
+    (
+        "pv_fmt", "pv_uuid", "dev_size", "pv_name", "pv_major", "pv_minor", "pv_mda_free", "pv_mda_size",
+        "pv_ext_vsn",
+    )
+)  # fmt: skip
 _COMMANDS = {"pv": "pvs", "pvseg": "pvs", "vg": "vgs", "lv": "lvs", "seg": "lvs"}
 
 
 def usable_fields(kind: str) -> tuple[Field, ...]:
     """The fields that a report (`pv`, `pvseg`, `vg`, `lv`, `seg`) can show."""
     return _OF_KIND[kind]
+
+
+def only_labels(fields: Iterable[Field]) -> bool:
+    """Whether every field can be told from labels and metadata areas, whosever the physical volume is."""
+    return all(field.name in _OF_LABELS for field in fields)
 
 
 def fitting_rows(kind: str, rows: list[Row], fields: Iterable[Field]) -> list[Row]:

@@ -14,11 +14,13 @@ from __future__ import annotations
 from cryptlv.errors import FormatError, RefusedError
 from cryptlv.model.mapping import CryptTarget
 from cryptlv.model.nodes import items_without
-from cryptlv.model.vg import LvArea, PvArea, Segment
+from cryptlv.model.vg import PvArea, Segment
 from cryptlv.names import printable
 from cryptlv.segments.places import (
     area_id_items,
     areas_on_pvs,
+    below,
+    check_below,
     go_on,
     parse_identified_areas,
     parse_number,
@@ -72,10 +74,10 @@ class CryptSegment(Segment):
         return self.areas
 
     def mentioned(self) -> Iterator[str]:
-        return (area.lv_name for area in self.areas if isinstance(area, LvArea))
+        return (name for _, name in self.parts())
 
     def parts(self) -> Iterable[tuple[str, str]]:
-        return [("areas", area.lv_name) for area in self.areas if isinstance(area, LvArea)]
+        return below(self.areas)
 
     def footprint(self) -> Iterator[Footprint]:
         tail = 1 if self.area_offset_sectors else 0
@@ -136,23 +138,12 @@ class CryptSegment(Segment):
         if not 0 <= self.iv_base_sectors < _MAX_IV_BASE:
             yield "iv_base", f"iv_base {self.iv_base_sectors} is negative, or too large"
         for area in self.areas:
-            if isinstance(area, LvArea):
-                yield from self._check_below(area, around)
+            yield from check_below(area, self.length_le, around)
         store = around.lvs.get(self.crypto_store)
         if store is None:
             yield "crypto_store", f"keystore {printable(self.crypto_store[:64])} does not exist"
         elif any(segment.type_name != "crypt-keystore" for segment in store.segments[:1]):
             yield "crypto_store", f"{printable(self.crypto_store)} is not a keystore"
-
-    def _check_below(self, area: LvArea, around: Surroundings) -> Iterator[tuple[str, str]]:
-        """The rules of a stacked segment: it lies within a hidden volume."""
-        below = around.lvs.get(area.lv_name)
-        if below is None:
-            return  # told by the check of parts
-        if below.is_visible:
-            yield "areas", f"{printable(area.lv_name)} is visible, and must be hidden below an encrypted volume"
-        if area.start_le < 0 or area.start_le + self.length_le > below.length_le:
-            yield "areas", f"reaches beyond the {below.length_le} extents of {printable(area.lv_name)}"
 
     def render_items(self, pv_names: Mapping[str, str]) -> Iterable[Item]:
         yield "crypto_store", self.crypto_store

@@ -6,18 +6,21 @@
 
 `handler` names the key handler; `cipher`, `key_size` (bits) and `key_hash` are kept for it, as is every key that this
 program does not know, so that metadata work goes on without the handler. A handler that stores something (a LUKS
-header) has it in the area; one that stores nothing has no area, and one extent that takes no space, since stock lvm2
-cannot read a volume without extents. The seed's own zero-extent form is read, and mended by `made_safe`.
+header) has it in the area, on a physical or on a hidden volume; one that stores nothing has no area, and one extent
+that takes no space, since stock lvm2 cannot read a volume without extents. The seed's own zero-extent form is read,
+and mended by `made_safe`.
 """
 
 from __future__ import annotations
 
 from cryptlv.errors import FormatError
 from cryptlv.model.nodes import items_without
-from cryptlv.model.vg import LvArea, PvArea, Segment
+from cryptlv.model.vg import PvArea, Segment
 from cryptlv.segments.places import (
     area_id_items,
     areas_on_pvs,
+    below,
+    check_below,
     parse_identified_areas,
     parse_number,
     parse_word,
@@ -57,6 +60,9 @@ class KeystoreSegment(Segment):
     def with_names(self, names: Mapping[str, str]) -> KeystoreSegment:
         return self.replace(areas=rename_areas(self.areas, names))
 
+    def parts(self) -> Iterable[tuple[str, str]]:
+        return below(self.areas)
+
     def footprint(self) -> Iterator[Footprint]:
         for area in self.areas:
             if isinstance(area, PvArea):
@@ -88,8 +94,8 @@ class KeystoreSegment(Segment):
     def check(self, lv: LogicalVolume, around: Surroundings) -> Iterator[tuple[str, str]]:
         if len(self.areas) > 1:
             yield "areas", f"a keystore segment has one area at most, this one has {len(self.areas)}"
-        if any(isinstance(area, LvArea) for area in self.areas):
-            yield "areas", "a keystore segment lies on a physical volume"
+        for area in self.areas:
+            yield from check_below(area, self.length_le, around)
         if any(key == "stripes" for key, _ in self.extra):
             yield "stripes", "a keystore segment has areas, this one has stripes"
         if not 0 <= self.key_size_bits <= _MAX_KEY_BITS or self.key_size_bits % 8:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from cryptlv.errors import FormatError
 from cryptlv.model.vg import LvArea, PvArea
+from cryptlv.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cryptlv.model.nodes import Item, Scalar, Section, Value
-    from cryptlv.model.vg import Area
+    from cryptlv.model.vg import Area, Surroundings
 
 
 def shift_area(area: Area, extents: int) -> Area:
@@ -45,6 +46,22 @@ def go_on(areas: tuple[Area, ...], extents: int, following: tuple[Area, ...]) ->
 def areas_on_pvs(areas: tuple[Area, ...]) -> Iterator[tuple[int, PvArea]]:
     """The places on physical volumes, each with its number among the areas."""
     return ((number, area) for number, area in enumerate(areas) if isinstance(area, PvArea))
+
+
+def below(areas: tuple[Area, ...]) -> list[tuple[str, str]]:
+    """The hidden volumes that places are on, as a segment's parts: (field, name)."""
+    return [("areas", area.lv_name) for area in areas if isinstance(area, LvArea)]
+
+
+def check_below(area: Area, length_le: int, around: Surroundings) -> Iterator[tuple[str, str]]:
+    """What is wrong with a place on a volume: it lies within that, which is hidden."""
+    lower = around.lvs.get(area.lv_name) if isinstance(area, LvArea) else None
+    if lower is None or not isinstance(area, LvArea):
+        return  # one that is not there is told by the check of parts
+    if lower.is_visible:
+        yield "areas", f"{printable(lower.name)} is visible, and must be hidden below an encrypted volume"
+    if area.start_le < 0 or area.start_le + length_le > lower.length_le:
+        yield "areas", f"reaches beyond the {lower.length_le} extents of {printable(lower.name)}"
 
 
 def with_area(areas: tuple[Area, ...], number: int, area: Area) -> tuple[Area, ...]:

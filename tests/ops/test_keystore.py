@@ -21,6 +21,8 @@ from support.disks import MIB, Disks, Known, make_disks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cryptlv.model.vg import VolumeGroup
+
 
 def test_the_image_of_a_luks1_keystore_is_a_luks_header_at_its_extents(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1,))
@@ -84,29 +86,18 @@ def test_a_keystore_on_a_missing_device_is_named(tmp_path: Path) -> None:
             read_image(session, group.vg, "cryptostore1", {})
 
 
-def stacked_disks(folder: Path, area_count: int = 1) -> Disks:
-    """The keystore of `old` lies on a hidden volume, as others may have put it there, where it was before."""
-    disks = make_disks(folder, (1, 1))
-    with disks.session() as session:
-        group = session.writable_group("vg0")
-        store = group.vg.lv("cryptostore1")
-        segment = keystore_segment(group.vg, store.name)
-        below = StripedSegment(
-            start_le=0,
-            length_le=segment.length_le,
-            areas=segment.areas * area_count,
-            stripe_size_sectors=8 if area_count > 1 else 0,
-        )
-        hidden = LogicalVolume(name="below", id="bbbbbb-bbbb-bbbb-bbbb-bbbb-bbbb-bbbbbb", status=("READ", "WRITE"), segments=(below,))
-        over = segment.replace(areas=(LvArea(lv_name="below", start_le=0),))
-        changed = group.vg.with_lv(store.replace(segments=(over,)))
-        changed = changed.replace(lvs=(*changed.lvs, hidden))
-        if area_count > 1:
-            with pytest.raises(RefusedError, match="vg0/below: .* not in one piece"):
-                read_image(session, changed, "cryptostore1", group.pv_paths)
-        else:
-            commit_change(session, group, changed)
-    return disks
+def with_stacked_keystore(vg: VolumeGroup, stripes: int = 1) -> VolumeGroup:
+    """The keystore of `old` on a hidden volume, as others may have put it there, where it was before."""
+    store = vg.lv("cryptostore1")
+    segment = keystore_segment(vg, store.name)
+    below = StripedSegment(
+        start_le=0, length_le=segment.length_le, areas=segment.areas * stripes, stripe_size_sectors=stripes & ~1
+    )
+    hidden_id = "bbbbbb-bbbb-bbbb-bbbb-bbbb-bbbb-bbbbbb"
+    hidden = LogicalVolume(name="below", id=hidden_id, status=("READ", "WRITE"), segments=(below,))
+    over = segment.replace(areas=(LvArea(lv_name="below", start_le=0),))
+    changed = vg.with_lv(store.replace(segments=(over,)))
+    return changed.replace(lvs=(*changed.lvs, hidden))
 
 
 def store_bytes(disks: Disks) -> dict[str, bytes]:
@@ -120,7 +111,10 @@ def store_bytes(disks: Disks) -> dict[str, bytes]:
 
 
 def test_a_keystore_on_a_hidden_volume_opens_moves_and_goes_with_its_volume(tmp_path: Path) -> None:
-    disks = stacked_disks(tmp_path)
+    disks = make_disks(tmp_path, (1, 1))
+    with disks.session() as session:
+        group = session.writable_group("vg0")
+        commit_change(session, group, with_stacked_keystore(group.vg))
     assert disks.opens("old")
     image = store_bytes(disks)
     assert list(image) == ["/d0"]
@@ -138,4 +132,9 @@ def test_a_keystore_on_a_hidden_volume_opens_moves_and_goes_with_its_volume(tmp_
 
 
 def test_a_keystore_on_stripes_is_refused_by_the_name_of_the_volume(tmp_path: Path) -> None:
-    stacked_disks(tmp_path, area_count=2)
+    disks = make_disks(tmp_path, (1,))
+    with disks.session() as session:
+        group = session.world().group("vg0")
+        changed = with_stacked_keystore(group.vg, 2)
+        with pytest.raises(RefusedError, match=r"vg0/below: .* not in one piece"):
+            read_image(session, changed, "cryptostore1", group.pv_paths)

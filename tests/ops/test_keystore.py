@@ -125,9 +125,9 @@ def test_a_keystore_on_a_hidden_volume_opens_moves_and_goes_with_its_volume(tmp_
     assert b"LUKS\xba\xbe" not in disks.devices["/d0"].read(2 * MIB, 14 * MIB), "the old place is overwritten"
     with disks.session() as session:
         remove(session, "vg0", ["old"])
-    group = disks.group()
-    assert group is not None
-    assert [lv.name for lv in group.lvs] == ["first"]
+    left = disks.group()
+    assert left is not None
+    assert [lv.name for lv in left.lvs] == ["first"]
     assert b"LUKS\xba\xbe" not in disks.devices["/d1"].read(2 * MIB, 14 * MIB)
 
 

@@ -29,12 +29,10 @@ def canonical(vg: VolumeGroup) -> VolumeGroup:
 
 def _made_safe(lv: LogicalVolume) -> LogicalVolume:
     """The volume with every segment safe; itself when they are, as nearly all of many are."""
-    segments = tuple(segment.made_safe() for segment in lv.segments)
-    return (
-        lv
-        if all(new is old for new, old in zip(segments, lv.segments, strict=True))
-        else lv.replace(segments=segments)
-    )
+    for segment in lv.segments:
+        if segment.made_safe() is not segment:
+            return lv.replace(segments=tuple(segment.made_safe() for segment in lv.segments))
+    return lv
 
 
 def _with_permission(item: _Permitted, *, locked: bool) -> _Permitted:

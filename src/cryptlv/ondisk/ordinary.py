@@ -15,7 +15,14 @@ from cryptlv.segments.striped import StripedSegment
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeAlias
 
+    _Words: TypeAlias = tuple[str | None, ...]
+
+_RUN = 1000
+_END = "}\n}"
+"""Where a volume of one segment ends in the form on disk."""
+_MOST_REMEMBERED = 20_000
 _SPACE = r"[ \t\n]*+(?:\#[^\n]*+[ \t\n]*+)*+"
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})(?=[\s\#}\],])"
 _TIME = r"(?:0|[1-9][0-9]{0,11})(?=[\s\#}\],])"
@@ -49,7 +56,6 @@ class _Patterns:
             r'type = "striped" stripe_count = 1 stripes = \[ "([A-Za-z0-9._+-]++)", (NUMBER) \] \}'
         )
         self.whole = _pattern(rf"{self._head}1(?=[\s\#]) segment1{self._segment} \}}")
-        self.words = re.compile(r'"([^"]*)"')
         self._parts: tuple[re.Pattern[str], ...] = ()
 
     def parts(self) -> tuple[re.Pattern[str], ...]:
@@ -60,76 +66,133 @@ class _Patterns:
         return self._parts
 
 
-class OrdinaryLv(Section):
-    """A volume that was read in one go: its id, status, flags, time and host as they stand in the text, then four
-    words for each segment.
+class OrdinaryRun(Section):
+    """Volumes that were read in one go, one behind the other."""
+
+    volumes: tuple[tuple[str, _Words, LogicalVolume | None], ...]
+    """The text of each, and either its name, id, status, flags, time and host as they stand there, with four words
+    for each segment, or what was made of that text before."""
+
+
+class _Remembered:
+    """What the last text of a volume group was made of. A change reads its own text back before it is written, in
+    which nearly every volume stands as it did: none of those is read and made again.
     """
 
-    words: tuple[str | None, ...]
+    def __init__(self) -> None:
+        self.pv_ids: Mapping[str, str] = {}
+        self.volumes: dict[str, LogicalVolume] = {}
+
+
+_LAST = _Remembered()
+
+
+class _Lists(dict[str | None, tuple[str, ...]]):
+    """The words of lists, by their text: many volumes share a few."""
+
+    def __missing__(self, text: str | None) -> tuple[str, ...]:
+        words = self[text] = tuple(re.findall(r'"([^"]*)"', text or ""))
+        return words
 
 
 class OrdinaryReader:
-    """Reads ordinary volumes of one text; words that many of them share are kept once."""
+    """Reads ordinary volumes of one text."""
 
     def __init__(self) -> None:
         self._patterns: _Patterns | None = None
-        self._lists: dict[str, tuple[str, ...]] = {}
+        self._lists = _Lists()
+        self._before, self._before_ids = _LAST.volumes, _LAST.pv_ids
+        self._now: dict[str, LogicalVolume] = {}
 
-    def read(self, text: str, position: int) -> tuple[str, OrdinaryLv, int] | None:
-        """The volume at a position of the text: its name, itself, and where it ends; None for any other item."""
+    def read(self, text: str, position: int) -> tuple[str, OrdinaryRun, int] | None:
+        """The volumes from a position of the text on, a thousand at most, under no name, and where they end.
+
+        None when what stands there is any other item.
+        """
+        before = self._before
+        found: list[tuple[str, _Words, LogicalVolume | None]] = []
+        while len(found) < _RUN:
+            end = text.find(_END, position) + len(_END) if before else position
+            ready = before.get(text[position:end])
+            if ready is not None:
+                found.append((text[position:end], (), ready))
+                position = end
+                continue
+            words, end = self._read_one(text, position)
+            if not words:
+                break
+            found.append((text[position:end], words, None))
+            position = end
+        return ("", OrdinaryRun(volumes=tuple(found)), position) if found else None
+
+    def _read_one(self, text: str, position: int) -> tuple[_Words, int]:
+        """The words of a volume and where it ends; none for any other item."""
         if self._patterns is None:
             self._patterns = _Patterns()
         match = self._patterns.whole.match(text, position)
-        if match is None:
-            return self._read_parts(self._patterns, text, position)
-        name, *words = match.groups()
-        return name, OrdinaryLv(words=tuple(words)), match.end()
+        return (
+            (match.groups(), match.end()) if match is not None else self._read_parts(self._patterns, text, position)
+        )
 
-    def _read_parts(self, patterns: _Patterns, text: str, position: int) -> tuple[str, OrdinaryLv, int] | None:
+    def _read_parts(self, patterns: _Patterns, text: str, position: int) -> tuple[_Words, int]:
+        """The same for a volume of several segments."""
         begin, segment, end = patterns.parts()
         head = begin.match(text, position)
         if head is None:
-            return None
-        name, *words, count = head.groups()
+            return (), position
+        *words, count = head.groups()
         place = head.end()
         for number in range(1, int(count) + 1):
             match = segment.match(text, place)
             if match is None or int(match[1]) != number:
-                return None
+                return (), position
             words += match.groups()[1:]
             place = match.end()
         closing = end.match(text, place)
-        return (name, OrdinaryLv(words=tuple(words)), closing.end()) if closing is not None else None
+        return (tuple(words), closing.end()) if closing is not None else ((), position)
 
-    def volume(self, name: str, found: OrdinaryLv, pv_ids: Mapping[str, str]) -> LogicalVolume:
-        """Its value, with the PVs' ids for their words."""
-        lv_id, status, flags, created, host, *places = found.words
-        parts = iter(places)
-        segments = []
-        for start, length, word, place in zip(parts, parts, parts, parts, strict=True):
-            assert start and length and word and place  # noqa: S101, PT018 - the pattern has all of them
-            pv_id = pv_ids.get(word)
-            area: PvArea | LvArea
-            if pv_id is not None:
-                area = PvArea(pv_id=pv_id, start_pe=int(place))
-            else:
-                area = LvArea(lv_name=word, start_le=int(place))
-            segments.append(StripedSegment(start_le=int(start), length_le=int(length), areas=(area,)))
-        if len(segments) > 1:
-            segments.sort(key=lambda segment: segment.start_le)
+    def volumes(self, run: OrdinaryRun, pv_ids: Mapping[str, str]) -> list[LogicalVolume]:
+        """Their values, with the PVs' ids for their words."""
+        is_alike, now, made = pv_ids == self._before_ids, self._now, self._volume
+        found = []
+        for text, words, ready in run.volumes:
+            lv = ready if ready is not None and is_alike else made(words or self._read_one(text, 0)[0], pv_ids)
+            now[text] = lv
+            found.append(lv)
+        return found
+
+    def remember(self, pv_ids: Mapping[str, str]) -> None:
+        """All has been read; keep it for the next text, unless it takes too much memory."""
+        _LAST.volumes = self._now if len(self._now) <= _MOST_REMEMBERED else {}
+        _LAST.pv_ids = pv_ids
+
+    def _volume(self, words: _Words, pv_ids: Mapping[str, str]) -> LogicalVolume:
+        name, lv_id, status, flags, created, host, start, length, word, place, *more = words
+        segments: tuple[StripedSegment, ...] = (_segment(start, length, word, place, pv_ids),)
+        if more:
+            parts = iter(more)
+            others = (_segment(*four, pv_ids) for four in zip(parts, parts, parts, parts, strict=True))
+            segments = tuple(sorted((*segments, *others), key=lambda segment: segment.start_le))
+        lists = self._lists
         return LogicalVolume(
-            name=name,
+            name=name or "",
             id=lv_id or "",
-            status=self._words(status or ""),
-            flags=self._words(flags or ""),
+            status=lists[status],
+            flags=lists[flags],
             creation_time=int(created) if created is not None else None,
             creation_host=host or "",
-            segments=tuple(segments),
+            segments=segments,
         )
 
-    def _words(self, text: str) -> tuple[str, ...]:
-        words = self._lists.get(text)
-        if words is None:
-            assert self._patterns is not None  # noqa: S101 - read() has made them
-            words = self._lists[text] = tuple(self._patterns.words.findall(text))
-        return words
+
+def _segment(
+    start: str | None, length: str | None, word: str | None, place: str | None, pv_ids: Mapping[str, str]
+) -> StripedSegment:
+    assert start and length and word and place  # noqa: S101, PT018 - the pattern has all of them
+    pv_id = pv_ids.get(word)
+    area: PvArea | LvArea
+    if pv_id is not None:
+        area = PvArea(pv_id=pv_id, start_pe=int(place))
+    else:
+        area = LvArea(lv_name=word, start_le=int(place))
+    return StripedSegment(start_le=int(start), length_le=int(length), areas=(area,))

@@ -26,16 +26,33 @@ _COMMENT_TAB_STOP = 6
 _GENERATOR = "cryptlv"
 
 
+class LvTexts:
+    """Volumes as they stand in one backup file, for the next one that a command writes, where most are the same."""
+
+    def __init__(self) -> None:
+        self._frame: object = None
+        self._texts: dict[int, tuple[LogicalVolume, str]] = {}
+
+    def of(self, writer: _Writer) -> dict[int, tuple[LogicalVolume, str]]:
+        """The texts, by the identity of the volume; none of a group whose PVs or extent size were others."""
+        frame = (writer.extent_size_sectors, writer.pv_names)
+        if frame != self._frame:
+            self._frame, self._texts = frame, {}
+        return self._texts
+
+
 class _Writer:
     """Lines of text; in the backup form with tabs and comments, in the form on disk without."""
 
-    def __init__(self, vg: VolumeGroup, *, backup: bool) -> None:
+    def __init__(self, vg: VolumeGroup, *, backup: bool, texts: LvTexts | None = None) -> None:
         self.extent_size_sectors = vg.extent_size_sectors
         self.pv_names = {pv.id: f"pv{number}" for number, pv in enumerate(vg.pvs)}
         self.backup = backup
         self.lines: list[str] = []
         self.depth = 0
         self.alike: dict[tuple[object, ...], tuple[str, str, str]] = {}
+        self.texts = texts.of(self) if texts is not None else {}
+        self._days: dict[int, str] = {}
 
     def blank(self) -> None:
         self.lines.append("")
@@ -52,6 +69,16 @@ class _Writer:
             column = (8 * self.depth + len(text)) // 8 + 1
             tail = "\t" * max(_COMMENT_TAB_STOP - column, 1) + f"# {comment}"
         return "\t" * self.depth + text + tail
+
+    def time_comment(self, seconds: int) -> str:
+        """A point in time for a comment; "" in the form on disk."""
+        if not self.backup:
+            return ""
+        days, rest = divmod(seconds, 86400)
+        day = self._days.get(days)
+        if day is None:
+            day = self._days[days] = _date(seconds, "%Y-%m-%d")
+        return f"{day} {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02} +0000" if day else ""
 
     def item(self, key: str, value: Value, comment: str = "") -> None:
         if isinstance(value, Section):
@@ -80,9 +107,12 @@ def render_disk(vg: VolumeGroup, env: Environment) -> bytes:
     return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 
-def render_backup(vg: VolumeGroup, env: Environment, description: str) -> bytes:
-    """The text for a backup or archive file; `description` says what it was made before or after."""
-    writer = _Writer(vg, backup=True)
+def render_backup(vg: VolumeGroup, env: Environment, description: str, texts: LvTexts | None = None) -> bytes:
+    """The text for a backup or archive file; `description` says what it was made before or after.
+
+    `texts` takes from one call to the next what many volumes have in common.
+    """
+    writer = _Writer(vg, backup=True, texts=texts)
     _write_vg(writer, vg)
     lines = [*_trailer(env, description), "", *writer.lines]
     return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
@@ -193,9 +223,15 @@ def _write_pv(writer: _Writer, pv: PhysicalVolume) -> None:
 
 def _write_lvs(writer: _Writer, vg: VolumeGroup) -> None:
     writer.open("logical_volumes")
+    texts = writer.texts
     for lv in vg.lvs:
-        if not _write_ordinary(writer, lv):
+        known = texts.get(id(lv))
+        if known is not None:
+            writer.lines.append(known[1])
+        elif not _write_ordinary(writer, lv):
             _write_whole_lv(writer, lv)
+        elif writer.backup:
+            texts[id(lv)] = lv, writer.lines[-1]
     writer.close()
 
 
@@ -229,7 +265,7 @@ def _write_ordinary(writer: _Writer, lv: LogicalVolume) -> bool:
     states, middle, end = parts
     writer.depth += 1
     made = lv.creation_time
-    time = "" if made is None else f"\n{writer.formed(f'creation_time = {made}', _time_comment(writer, made))}"
+    time = "" if made is None else f"\n{writer.formed(f'creation_time = {made}', writer.time_comment(made))}"
     writer.depth -= 1
     outer = "\t" * writer.depth if writer.backup else ""
     inner, deep = (f"{outer}\t", f"{outer}\t\t\t") if writer.backup else ("", "")
@@ -241,17 +277,13 @@ def _write_ordinary(writer: _Writer, lv: LogicalVolume) -> bool:
     return True
 
 
-def _time_comment(writer: _Writer, seconds: int) -> str:
-    return _date(seconds, "%Y-%m-%d %H:%M:%S +0000") if writer.backup else ""
-
-
 def _write_lv(writer: _Writer, lv: LogicalVolume) -> None:
     writer.item("id", lv.id)
     writer.item("status", lv.status)
     writer.item("flags", lv.flags)
     _optional(writer, ("tags", lv.tags))
     if lv.creation_time is not None:
-        writer.item("creation_time", lv.creation_time, _time_comment(writer, lv.creation_time))
+        writer.item("creation_time", lv.creation_time, writer.time_comment(lv.creation_time))
     _optional(writer, ("creation_host", lv.creation_host), ("lock_args", lv.lock_args))
     _optional(writer, ("allocation_policy", lv.allocation_policy), ("profile", lv.profile))
     numbers = (("read_ahead", lv.read_ahead), ("major", lv.major), ("minor", lv.minor))

@@ -11,7 +11,7 @@ from cryptlv.model.nodes import Section, items_without
 from cryptlv.model.vg import LogicalVolume, PhysicalVolume, VolumeGroup
 from cryptlv.names import check_vg_name, is_name, parse_uuid, printable
 from cryptlv.ondisk.config import find_place, parse_config
-from cryptlv.ondisk.ordinary import OrdinaryLv, OrdinaryReader
+from cryptlv.ondisk.ordinary import OrdinaryReader, OrdinaryRun
 from cryptlv.record import Record
 from cryptlv.segments import parse_segment
 
@@ -171,7 +171,13 @@ def _parse_vg(name: str, fields: _Fields, ordinary: OrdinaryReader) -> VolumeGro
         pv = _parse_pv(_Fields(section, f"{fields.where} {printable(word)}", (name, "physical_volumes", word)))
         pvs.append(pv)
         pv_ids.setdefault(word, pv.id)
-    lvs_section = fields.subsection("logical_volumes") or Section()
+    lvs: list[LogicalVolume] = []
+    for word, section in (fields.subsection("logical_volumes") or Section()).sections():
+        if isinstance(section, OrdinaryRun):
+            lvs += ordinary.volumes(section, pv_ids)
+        else:
+            lvs.append(_parse_lv(name, word, section, pv_ids))
+    ordinary.remember(pv_ids)
     return VolumeGroup(
         name=name,
         id=fields.uuid(),
@@ -190,12 +196,7 @@ def _parse_vg(name: str, fields: _Fields, ordinary: OrdinaryReader) -> VolumeGro
         profile=fields.text("profile"),
         metadata_copies=fields.number("metadata_copies", 0),
         pvs=tuple(pvs),
-        lvs=tuple(
-            ordinary.volume(word, section, pv_ids)
-            if isinstance(section, OrdinaryLv)
-            else _parse_lv(name, word, section, pv_ids)
-            for word, section in lvs_section.sections()
-        ),
+        lvs=tuple(lvs),
         historical=fields.subsection("historical_logical_volumes"),
         extra=items_without(fields.section.items, _VG_KEYS),
     )

@@ -7,7 +7,7 @@ from cryptlv.host.archive import write_archive, write_backup
 from cryptlv.host.store import ignore_areas, plan_areas, plan_places, prepare, write_metadata
 from cryptlv.model.allocate import used_extents
 from cryptlv.names import printable
-from cryptlv.ondisk.vgrender import render_backup
+from cryptlv.ondisk.vgrender import LvTexts, render_backup
 from cryptlv.ops.pv import mark_used
 
 TYPE_CHECKING = False
@@ -31,11 +31,12 @@ def commit_change(
     cannot be written; the old metadata is then in force.
     """
     after = _with_places(group, after)
+    texts = LvTexts()
     if session.test:
         vg, _ = prepare(after, session.env)
         return vg
     if archive and group.vg.seqno:
-        archive_before(session, group.vg)
+        archive_before(session, group.vg, texts)
     used, ignored = (
         plan_places(areas, lambda path: session.device(path, writable=True))
         for areas in plan_areas(group.areas, after.metadata_copies, use_all=use_all_areas)
@@ -47,7 +48,7 @@ def commit_change(
     for area in group.areas:
         if area.header is None:
             session.warn(f"{area.path}: its damaged metadata area was not written")
-    backup_after(session, outcome.vg)
+    backup_after(session, outcome.vg, texts)
     return outcome.vg
 
 
@@ -77,12 +78,12 @@ def _with_places(group: Group, after: VolumeGroup) -> VolumeGroup:
     return after.replace(pvs=tuple(pvs))
 
 
-def archive_before(session: Session, vg: VolumeGroup) -> None:
+def archive_before(session: Session, vg: VolumeGroup, texts: LvTexts | None = None) -> None:
     """Keep the metadata that is about to be replaced, unless that is not wanted; raises DeviceError."""
     if not session.keeps_archives:
         return
     description = f"Created *before* executing '{session.env.command}'"
-    text = render_backup(vg, session.env, description)
+    text = render_backup(vg, session.env, description, texts)
     settings = session.settings
     write_archive(
         session.directories.archive_dir,
@@ -94,13 +95,14 @@ def archive_before(session: Session, vg: VolumeGroup) -> None:
     )
 
 
-def backup_after(session: Session, vg: VolumeGroup) -> None:
+def backup_after(session: Session, vg: VolumeGroup, texts: LvTexts | None = None) -> None:
     """Keep the metadata that is now in force. The change is made: a failure here is a warning."""
     if not session.keeps_backups:
         session.warn("This metadata update is NOT backed up.")
         return
     description = f"Created *after* executing '{session.env.command}'"
     try:
-        write_backup(session.directories.backup_dir, vg.name, render_backup(vg, session.env, description))
+        text = render_backup(vg, session.env, description, texts)
+        write_backup(session.directories.backup_dir, vg.name, text)
     except CryptlvError as error:
         session.warn(f"the change of {printable(vg.name)} is made, but its backup is not: {error}")

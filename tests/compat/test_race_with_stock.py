@@ -180,6 +180,27 @@ def test_a_stock_command_waits_for_ours_and_ours_for_stocks(beside: Beside) -> N
     assert [lv.name for lv in beside.group().lvs] == ["x", "y"]
 
 
+def test_who_may_not_wait_is_refused_at_once_as_with_stock_and_nolocking_goes_on(beside: Beside) -> None:
+    config = beside.etc / "lvm.conf"
+    config.write_text(config.read_text() + "\nglobal/wait_for_locks = 0\n")
+    words = {
+        "V_vg": (("vgs", "vg"), ("lvs",), ("pvs",), (*STOCK_CREATE, "-nx", "vg"), ("vgremove", "-y", "vg")),
+        "P_global": (("pvs",), ("vgremove", "-y", "vg"), ("vgcreate", "other", str(beside.nodes[0]))),
+    }
+    for name, commands in words.items():
+        with beside.locks.named(name, write=True):
+            for command in commands:
+                assert beside.stock.run(*command, expect=None).status == 5, command
+                ours = beside.machine.run(*command, expect=None)
+                assert ours.status == 5, command
+                assert f"{name}: held by another command" in ours.err
+                assert len(ours.err.splitlines()) == 1
+            for system, logical in ((beside.stock, "s"), (beside.machine, "m")):
+                system.run(*STOCK_CREATE, f"-n{logical}{name}", "vg", "--nolocking")
+                assert logical in system.run("lvs", "--nolocking", "--noheadings", "-o", "lv_name", "vg").out
+    assert {lv.name for lv in beside.group().lvs} == {"sV_vg", "mV_vg", "sP_global", "mP_global"}
+
+
 def test_a_writer_who_waits_comes_before_new_readers_whoever_they_are(beside: Beside) -> None:
     """While a reader is there, stock's waiting writer holds `V_vg:aux`, by which our next reader waits, too."""
     aux = beside.stock.folder / "lock" / "V_vg:aux"

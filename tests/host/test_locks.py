@@ -94,3 +94,16 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Exception, match="file"), LockDirectory(str(tmp_path / "file" / "x")).vg("a", write=True):
         pass
+
+
+def test_who_does_not_wait_is_told_at_once_and_who_takes_no_locks_meets_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "locks"
+    hasty = LockDirectory(str(folder), waits=False)
+    with LockDirectory(str(folder)).vg("a", write=True):
+        with pytest.raises(LockError, match="V_a: held by another command"), hasty.vg("a", write=False):
+            pass
+        with LockDirectory(str(folder), is_off=True).vg("a", write=True):
+            pass
+        assert [path.name for path in folder.iterdir()] == ["V_a"]
+    with LockDirectory(str(tmp_path / "none"), is_off=True).global_(write=True):
+        assert not (tmp_path / "none").exists()

@@ -40,6 +40,8 @@ def test_the_last_value_counts_in_every_way_of_writing_it(tmp_path: Path) -> Non
     found = settings(tmp_path, conf, "global { locking_dir = '/c' } local { extra_system_ids = [ 'p', 'q' ] }")
     assert (found.locking_dir, found.uses_hints, found.devices_file_name) == ("/c", False, "x.devices")
     assert found.extra_system_ids == ("p", "q")
+    assert found.waits_for_locks
+    assert not settings(tmp_path, "global { wait_for_locks = 0 }").waits_for_locks
     assert found.warnings == ()
 
 

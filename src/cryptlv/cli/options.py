@@ -55,6 +55,7 @@ COMMON_OPTIONS = (
     Option(long="force", short="f", help="Do what is refused otherwise; -ff overrides more."),
     Option(long="autobackup", short="A", takes="y|n", help="Keep metadata in backup and archive; as lvm.conf says."),
     Option(long="why", takes="TEXT", help="Why this is done: kept in the metadata's description and its archive."),
+    Option(long="nolocking", help="Take no locks, as on a rescue system: nothing else may change the groups."),
     Option(long="verbose", short="v", help="Say more about what is done."),
     Option(long="quiet", short="q", help="Say less: errors and warnings only."),
     Option(long="debug", help="Show a traceback when something goes wrong."),

@@ -98,6 +98,7 @@ def open_command(arguments: Arguments, terminal: Terminal) -> Session:
         test=arguments.has("test"),
         force=arguments.count("force"),
         autobackup=arguments.yes_no("autobackup"),
+        takes_locks=not arguments.has("nolocking"),
         command_line=_described(arguments),
         warn=terminal.warn,
         inform=terminal.say,

@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 
 
 class LockDirectory:
-    """The directory of the lock files; it is created when the first lock is taken."""
+    """The directory of the lock files; it is created when the first lock is taken.
 
-    def __init__(self, path: str) -> None:
+    Unless `waits`, what another command holds is an error at once (lvm.conf's wait_for_locks). When `is_off` the locks
+    of volume groups and the global one are not taken at all (--nolocking).
+    """
+
+    def __init__(self, path: str, *, waits: bool = True, is_off: bool = False) -> None:
         self.path = path
+        self._waits = waits
+        self._is_off = is_off
 
     @contextmanager
     def vg(self, name: str, *, write: bool, wait: bool = True) -> Iterator[None]:
@@ -58,6 +64,10 @@ class LockDirectory:
     @contextmanager
     def named(self, name: str, *, write: bool, wait: bool = True) -> Iterator[None]:
         """Hold the lock file of that name; raises LockError when it cannot be had (at once, unless `wait`)."""
+        if self._is_off:
+            yield
+            return
+        wait = wait and self._waits
         make_private_directory(self.path)
         path = os.path.join(self.path, name)
         aux = _acquire(f"{path}:aux", exclusive=True, wait=wait)

@@ -1,6 +1,6 @@
 """What stock lvm2's configuration says that this program must honour (lvm.conf, lvmlocal.conf).
 
-The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie, whether hints are kept, the
+The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie and whether they are waited for, whether hints are kept, the
 devices file's name, and which backups and archives of metadata are kept (_init_backup). Within a file and from
 lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles, files of host tags (`lvm_TAG.conf`) and
 --config are not looked at.
@@ -43,6 +43,7 @@ class HostSettings(Record):
     system_id: str = ""
     extra_system_ids: tuple[str, ...] = ()
     locking_dir: str = ""
+    waits_for_locks: bool = True
     uses_hints: bool = True
     devices_file_name: str = SYSTEM_DEVICES
     backup: bool = True
@@ -85,6 +86,7 @@ def observe_settings(directory: str, hostname: str) -> HostSettings:
         system_id=_system_id(settings, hostname, warnings),
         extra_system_ids=tuple(str(word) for word in extra) if isinstance(extra, tuple) else (str(extra),),
         locking_dir=_text(settings, "global/locking_dir"),
+        waits_for_locks=_flag(settings, "global/wait_for_locks"),
         uses_hints=_text(settings, "devices/hints", "all") != "none",
         devices_file_name=_text(settings, "devices/devicesfile") or SYSTEM_DEVICES,
         backup=_flag(settings, "backup/backup"),

@@ -37,7 +37,7 @@ class Session:
     `devices` are the paths of --devices, empty for those of the devices file. `test` stops each operation before its
     first write. `force` counts the -f options. `settings` are stock's, None for its defaults. `open_device(path,
     writable)` opens a device: FileDevice, or in tests a device that keeps a record. `autobackup` says whether backups
-    and archives are written, None for what the settings say.
+    and archives are written, None for what the settings say. Without `takes_locks` nobody is waited for.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Session:
         open_device: OpenDevice | None = None,
         settings: HostSettings | None = None,
         autobackup: bool | None = None,
+        takes_locks: bool = True,
     ) -> None:
         self.directories = directories
         self.env = env
@@ -63,6 +64,7 @@ class Session:
         self._inform = inform
         self._settings = settings
         self._autobackup = autobackup
+        self._takes_locks = takes_locks
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
         self._parsed = Parsed()
@@ -226,7 +228,9 @@ class Session:
         """Stock lvm2's lock files."""
         from cryptlv.host.locks import LockDirectory
 
-        return LockDirectory(self.directories.lock_dir)
+        return LockDirectory(
+            self.directories.lock_dir, waits=self.settings.waits_for_locks, is_off=not self._takes_locks
+        )
 
     @contextmanager
     def locked(
@@ -353,6 +357,7 @@ def open_session(
     test: bool = False,
     force: int = 0,
     autobackup: bool | None = None,
+    takes_locks: bool = True,
     command_line: str = "",
     warn: Warn = _ignore,
     inform: Warn = _ignore,
@@ -375,6 +380,7 @@ def open_session(
         inform=inform,
         settings=settings,
         autobackup=autobackup,
+        takes_locks=takes_locks,
     )
     for warning in settings.warnings:
         session.warn(warning)

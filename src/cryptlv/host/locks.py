@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class LockDirectory:
     """The directory of the lock files; it is created when the first lock is taken.
 
-    Unless `waits`, what another command holds is an error at once (lvm.conf's wait_for_locks). When `is_off` the locks
-    of volume groups and the global one are not taken at all (--nolocking).
+    Unless `waits`, what another command holds is an error at once (lvm.conf's wait_for_locks). When `is_off` no lock
+    but a devices file's is taken at all (--nolocking).
     """
 
     def __init__(self, path: str, *, waits: bool = True, is_off: bool = False) -> None:

@@ -72,13 +72,12 @@ class LockDirectory:
         path = os.path.join(self.path, name)
         aux = _acquire(f"{path}:aux", exclusive=True, wait=wait)
         try:
-            if not write:
-                _release(f"{path}:aux", aux)
-                aux = -1
-            descriptor = _acquire(path, exclusive=write, wait=wait)
+            if write:
+                descriptor = _acquire(path, exclusive=True, wait=wait)
         finally:
-            if aux >= 0:
-                _release(f"{path}:aux", aux)
+            _release(f"{path}:aux", aux)
+        if not write:
+            descriptor = _acquire(path, exclusive=False, wait=wait)
         try:
             yield
         finally:

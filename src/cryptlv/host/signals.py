@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,18 +17,16 @@ def held_back() -> Iterator[None]:
     Only the main thread is ever interrupted, so in any other nothing is done.
     """
     import signal
-    import threading
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     came: list[int] = []
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in kinds}
+    before = []
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with suppress(ValueError):  # another thread
+            before.append((kind, signal.signal(kind, lambda number, _: came.append(number))))
     try:
         yield
     finally:
-        for kind, handler in before.items():
+        for kind, handler in before:
             signal.signal(kind, handler if handler is not None else signal.SIG_DFL)
         for number in came:
             signal.raise_signal(number)

@@ -62,7 +62,9 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "two-groups": (
         ("vgcreate", "vg", "D1"), ("vgcreate", "vh", "D2"), (*MAKE, "-l1", "-na", "vg"), (*MAKE, "-l1", "-na", "vh"),
     ),
-    "orphans": (("pvcreate", "D1", "D2"), ("vgcreate", "vg", "D3")),
+    "orphans": (
+        ("pvcreate", "D1"), ("pvcreate", "--bootloaderareasize", "3m", "D2"), ("vgcreate", "vg", "D3"),
+    ),
     "removed": (
         ("vgcreate", "vg", "D1", "D2"), (*MAKE, "-l1", "-na", "vg"), (*MAKE, "-l2", "-nb", "vg"),
         ("lvremove", "-y", "vg/a"), ("vgreduce", "vg", "D2"),

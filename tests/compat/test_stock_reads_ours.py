@@ -35,7 +35,7 @@ CRYPT = ("lvcreate", "--type", "crypt", "--keyfile", "key", *FAST)
 PLAIN = ("lvcreate", "--type", "crypt", "--handler", "plain", "--keyfile", "raw")
 SEEN_BY_US_ONLY = (
     "lv_attr", "lv_layout", "lv_role", "stripes", "data_stripes", "seg_pe_ranges", "seg_le_ranges", "devices",
-    "vg_free", "vg_free_count", "pv_free", "pv_used", "pv_pe_alloc_count",
+    "vg_free", "vg_free_count", "pv_free", "pv_used", "pv_pe_alloc_count", "lv_modules",
 )  # fmt: skip
 """What stock cannot say of a volume whose segments it does not know: it counts their extents as free."""
 

@@ -9,10 +9,8 @@ import pytest
 from cryptlv.model.sizes import LvSize
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.lv_resize import RESIZE, ResizeRequest, resize
-from cryptlv.ops.vgck import find_faults
-from support.crash import crash_states
-from support.disks import MIB, REQUEST, Disks, Known, make_disks
-from support.record import record
+from support.disks import MIB, REQUEST, Known, make_disks
+from support.outcomes import assert_failures_are_told, assert_old_or_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,21 +40,9 @@ CHANGES: dict[str, Callable[[Session], object]] = {
 @pytest.mark.parametrize("areas", [(1, 1), (2, 1)], ids=str)
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_old_or_the_new_group_is_left(tmp_path: Path, name: str, areas: tuple[int, ...]) -> None:
-    disks = make_disks(tmp_path, areas)
-    old = disks.group()
-    before, timeline, done = record(tmp_path, disks, CHANGES[name])
-    new = done.group()
-    assert old is not None
-    assert new is not None
-    assert new.seqno == old.seqno + 1
-    seen = set()
-    for point, devices in crash_states(before, timeline):
-        state = Disks(tmp_path, devices)
-        found = state.group()
-        assert found in (old, new), f"crash point {point} of {len(timeline)}"
-        if found not in seen or point == len(timeline) // 2:
-            with state.session() as session:
-                lvs.create(session, "vg0", lvs.LvRequest(name="next", size_bytes=1))
-                assert find_faults(session, "vg0") == ()
-        seen.add(found)
-    assert seen == {old, new}
+    assert_old_or_new(tmp_path, make_disks(tmp_path, areas), CHANGES[name])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_write_that_fails_is_told(tmp_path: Path, name: str) -> None:
+    assert_failures_are_told(tmp_path, make_disks(tmp_path, (2, 1)), CHANGES[name])

@@ -111,7 +111,15 @@ def test_an_unknown_handler_stops_its_volume_only(vg0: Machine) -> None:
     vg0.run("lvchange", "-ay", "vg0/x")
     vg0.run("lvchange", "-an", "vg0/x")
     vg0.run("lvcreate", "-l1", "-ny", "vg0")
-    vg0.run("lvremove", "-y", "vg0/secret")
+    vg0.run("lvrename", "vg0", "secret", "hidden")
+    vg0.run("lvextend", "-l+2", "vg0/hidden")
+    vg0.run("vgcfgbackup", "-f", "kept", "vg0")
+    attributes = "crypt_store,crypt_handler,crypt_cipher,crypt_keysize,lv_size"
+    assert vg0.run("lvs", "--noheadings", "--separator", "|", "-o", attributes, "vg0/hidden").lines == [
+        "[cryptostore1]|acmee|aes-xts-plain64|512|12.00m"
+    ]
+    assert 'handler = "acmee"' in (vg0.folder / "kept").read_text()
+    vg0.run("lvremove", "-y", "vg0/hidden")
     assert vg0.run("lvs", "-a", "--noheadings", "-o", "lv_name").lines == ["x", "y"]
 
 

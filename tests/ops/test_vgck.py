@@ -8,9 +8,10 @@ import pytest
 
 from cryptlv.errors import NotFoundError
 from cryptlv.host.devices import MemoryDevice
+from cryptlv.ops import lv as lvs
 from cryptlv.ops.vgck import find_faults, update_metadata
 from support.crash import crash_states
-from support.disks import Disks, make_disks
+from support.disks import Disks, Known, make_disks
 from support.record import record
 
 if TYPE_CHECKING:
@@ -133,3 +134,15 @@ def test_any_crash_while_mending_leaves_the_group(tmp_path: Path) -> None:
     assert new is not None
     assert new.seqno == old.seqno + 1
     assert all(Disks(tmp_path, devices).group() in (old, new) for _, devices in crash_states(before, timeline))
+
+
+def test_volumes_that_share_tweaks_are_told(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (1,))
+    twin = lvs.LvRequest(name="twin", size_bytes=MIB, segment_type="crypt", crypto_store="cryptostore1")
+    with disks.session() as session:
+        lvs.create(session, "vg0", twin, Known())
+    assert faults(disks) == (), "each has its own iv_base"
+    rewrite(disks, b"iv_base = 1099511627776", b"iv_base = 16")
+    (line,) = faults(disks)
+    assert "vg0/old and vg0/twin" in line
+    assert "cryptostore1" in line

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from cryptlv.cli.options import Command, Option
+from cryptlv.cli.pv_options import PV_OPTIONS, pv_options, whole_sectors
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import CryptlvError, RefusedError, UsageError
 from cryptlv.names import check_tag, is_plain_uuid, render_uuid
 from cryptlv.ops import pv, pv_change, pv_remove, pv_resize
 from cryptlv.ops.targets import pv_targets
-from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from cryptlv.cli.options import Arguments
     from cryptlv.ops.session import Session
-
-_LABEL_SECTORS = 4
 
 
 class _Failures:
@@ -35,23 +33,7 @@ class _Failures:
         self.terminal.confirm(question, forced=False)
 
 
-def _size(arguments: Arguments, name: str, default_unit: str = "m") -> int:
-    """The value of an option in bytes, whole sectors of them; 0 when it was not given. Raises UsageError."""
-    size = arguments.size_bytes(name, default_unit) or 0
-    if size % SECTOR_SIZE and arguments.text(name)[-1:] in "bB":
-        raise UsageError(f"--{name}: size is not a multiple of {SECTOR_SIZE}")
-    return size - size % SECTOR_SIZE
-
-
 def _options(arguments: Arguments) -> pv.PvOptions:
-    ignored = bool(arguments.yes_no("metadataignore"))
-    same = "metadatacopies" if arguments.has("metadatacopies") else "pvmetadatacopies"
-    copies = int(arguments.choice(same, ("0", "1", "2"), "1"))
-    if ignored and not copies:
-        raise UsageError("metadataignore only applies to metadatacopies > 0.")
-    sector = arguments.number("labelsector", 1)
-    if sector >= _LABEL_SECTORS:
-        raise UsageError(f"labelsector must be less than {_LABEL_SECTORS}.")
     restores = arguments.has("restorefile")
     if restores and not arguments.has("uuid"):
         raise UsageError("--uuid is required with --restorefile")
@@ -60,21 +42,11 @@ def _options(arguments: Arguments) -> pv.PvOptions:
     for other in ("norestorefile", "bootloaderareasize"):
         if restores and arguments.has(other):
             raise UsageError(f"--{other} cannot be used with --restorefile")
-    arguments.choice("metadatatype", ("lvm2", "text", "2"), "lvm2")
     plain = arguments.text("uuid").replace("-", "")
     if arguments.has("uuid") and not is_plain_uuid(plain):
         raise UsageError(f"--uuid {arguments.text('uuid')!r} is not an LVM2 UUID")
-    return pv.PvOptions(
-        metadata_size_bytes=_size(arguments, "metadatasize"),
-        metadata_copies=copies,
-        metadata_ignored=ignored,
-        data_alignment_bytes=_size(arguments, "dataalignment", "k"),
-        data_alignment_offset_bytes=_size(arguments, "dataalignmentoffset", "k"),
-        bootloader_area_bytes=_size(arguments, "bootloaderareasize"),
-        label_sector=sector,
-        size_bytes=_size(arguments, "setphysicalvolumesize"),
-        pv_id=render_uuid(plain) if plain else "",
-        zero=arguments.yes_no("zero") is not False,
+    return pv_options(arguments).replace(
+        size_bytes=whole_sectors(arguments, "setphysicalvolumesize"), pv_id=render_uuid(plain) if plain else ""
     )
 
 
@@ -155,7 +127,7 @@ def _pvchange(arguments: Arguments) -> int:
 def _pvresize(arguments: Arguments) -> int:
     if not arguments.words:
         raise UsageError("Please supply physical volume(s)")
-    size_bytes = _size(arguments, "setphysicalvolumesize")
+    size_bytes = whole_sectors(arguments, "setphysicalvolumesize")
     terminal = Terminal(arguments)
     failures = _Failures(terminal)
 
@@ -174,26 +146,11 @@ PVCREATE = Command(
     summary="Make devices or image files ready for use in volume groups.",
     usage=("[OPTIONS] PATH ...", "--uuid UUID --restorefile FILE|--norestorefile PATH"),
     options=(
-        Option(long="metadatasize", takes="Size[m|UNIT]", help="Size of each metadata area; it may become larger."),
-        Option(
-            long="pvmetadatacopies",
-            takes="0|1|2",
-            help="How many metadata areas: none, one at the start (the default), another at the end.",
-        ),
-        Option(long="metadatacopies", takes="0|1|2", help="The same as --pvmetadatacopies."),
-        Option(long="metadataignore", takes="y|n", help="Have the metadata areas, but do not use them yet."),
-        Option(long="dataalignment", takes="Size[k|UNIT]", help="Extents start at a multiple of this; 1m."),
-        Option(long="dataalignmentoffset", takes="Size[k|UNIT]", help="So much further on than that."),
-        Option(
-            long="bootloaderareasize", takes="Size[m|UNIT]", help="Keep room for a boot loader before the extents."
-        ),
-        Option(long="labelsector", takes="0-3", help="The sector of the label; 1."),
+        *PV_OPTIONS,
         Option(long="setphysicalvolumesize", takes="Size[m|UNIT]", help="Pretend that the device is of this size."),
         Option(long="uuid", short="u", takes="UUID", help="The id of the new physical volume."),
         Option(long="restorefile", takes="FILE", help="A backup in which the PV of that id is: it is made the same."),
         Option(long="norestorefile", help="An id without such a backup."),
-        Option(long="zero", short="Z", takes="y|n", help="Clear the first 2 KiB of the device; y."),
-        Option(long="metadatatype", short="M", takes="lvm2", help="There is only one."),
     ),
     run=_pvcreate,
     notes="""

@@ -64,6 +64,10 @@ class Terminal:
             if not answer or answer.strip().lower() in ("n", "no"):
                 raise RefusedError("Not done.")
 
+    def ask(self, question: str) -> None:
+        """Ask what -f does not answer; raises RefusedError unless the answer is yes."""
+        self.confirm(question, forced=False)
+
 
 _LONGEST_REASON = 1000
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cryptlv.cli.options import Command, Option
+from cryptlv.cli.pv_options import PV_OPTIONS, pv_options
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
 from cryptlv.names import POLICY_WORDS, check_tag
 from cryptlv.ops import vg
-from cryptlv.ops.pv import PvOptions
 from cryptlv.ops.targets import vg_targets
 
 TYPE_CHECKING = False
@@ -27,27 +27,6 @@ VG_COPIES = Option(
     long="vgmetadatacopies", takes="all|unmanaged|NUMBER", help="How many metadata areas are in use; unmanaged."
 )
 SELECT = Option(long="select", short="S", takes="CRITERIA", help="Those of which this is true.")
-PV_OPTIONS = (
-    Option(long="zero", short="Z", takes="y|n", help="Clear the first 2 KiB of a new physical volume; y."),
-    Option(long="metadatasize", takes="Size[m|UNIT]", help="Room for metadata on a new physical volume."),
-    Option(long="pvmetadatacopies", takes="0|1|2", help="Metadata areas on a new physical volume; 1."),
-    Option(long="dataalignment", takes="Size[k|UNIT]", help="Its extents start at a multiple of this; 1m."),
-    Option(long="dataalignmentoffset", takes="Size[k|UNIT]", help="And so much further on."),
-    Option(long="bootloaderareasize", takes="Size[m|UNIT]", help="Room for a boot loader before its extents."),
-)
-
-
-def pv_options(arguments: Arguments) -> PvOptions:
-    """What new physical volumes are to be like; raises UsageError."""
-    zero = arguments.yes_no("zero")
-    return PvOptions(
-        metadata_size_bytes=arguments.size_bytes("metadatasize") or 0,
-        metadata_copies=int(arguments.choice("pvmetadatacopies", ("0", "1", "2"), "1")),
-        data_alignment_bytes=arguments.size_bytes("dataalignment", "k") or 0,
-        data_alignment_offset_bytes=arguments.size_bytes("dataalignmentoffset", "k") or 0,
-        bootloader_area_bytes=arguments.size_bytes("bootloaderareasize") or 0,
-        zero=zero is not False,
-    )
 
 
 def metadata_copies(arguments: Arguments) -> int:
@@ -112,7 +91,8 @@ def _vgcreate(arguments: Arguments) -> int:
     terminal = Terminal(arguments)
     with open_command(arguments, terminal) as session:
         _warn_of_system_id(terminal, options.system_id, session.env.system_id)
-        made = vg.create(session, name, tuple(paths), options=options, pv_options=pv_options(arguments))
+        fresh = pv_options(arguments)
+        made = vg.create(session, name, tuple(paths), options=options, pv_options=fresh, ask=terminal.ask)
     of_host = f" with system ID {made.system_id}" if made.system_id else ""
     terminal.say(f'Volume group "{name}" successfully created{of_host}')
     return 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cryptlv.cli.options import Command, Option
+from cryptlv.cli.pv_options import PV_OPTIONS, pv_options
 from cryptlv.cli.terminal import Terminal, open_command
-from cryptlv.cli.vg import PV_OPTIONS, pv_options
 from cryptlv.errors import EXIT_FAILED, UsageError
 from cryptlv.ops import vg_members
 
@@ -24,7 +24,7 @@ def _vgextend(arguments: Arguments) -> int:
         if arguments.has("restoremissing"):
             vg_members.restore_missing(session, name, paths)
         else:
-            vg_members.extend(session, name, paths, options)
+            vg_members.extend(session, name, paths, options, terminal.ask)
     terminal.say(f'Volume group "{name}" successfully extended')
     return 0
 

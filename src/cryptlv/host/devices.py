@@ -7,7 +7,6 @@ import fcntl
 import os
 import stat
 import struct
-import threading
 from contextlib import suppress
 
 from cryptlv.errors import DeviceError, InUseError, NotFoundError
@@ -229,6 +228,8 @@ class MemoryDevice:
     def __init__(self, size_bytes: int = 0, path: str = "memory", content: bytes | None = None) -> None:
         self._path = path
         self.content = bytearray(size_bytes) if content is None else bytearray(content)
+        import threading
+
         self._lock = threading.Lock()
 
     @property

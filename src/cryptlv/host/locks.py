@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class LockDirectory:
     """The directory of the lock files; it is created when the first lock is taken.
 
-    Unless `waits`, what another command holds is an error at once (lvm.conf's wait_for_locks). When `is_off` the locks
-    of volume groups and the global one are not taken at all (--nolocking).
+    Unless `waits`, what another command holds is an error at once (lvm.conf's wait_for_locks). When `is_off` no lock
+    but a devices file's is taken at all (--nolocking).
     """
 
     def __init__(self, path: str, *, waits: bool = True, is_off: bool = False) -> None:
@@ -72,13 +72,12 @@ class LockDirectory:
         path = os.path.join(self.path, name)
         aux = _acquire(f"{path}:aux", exclusive=True, wait=wait)
         try:
-            if not write:
-                _release(f"{path}:aux", aux)
-                aux = -1
-            descriptor = _acquire(path, exclusive=write, wait=wait)
+            if write:
+                descriptor = _acquire(path, exclusive=True, wait=wait)
         finally:
-            if aux >= 0:
-                _release(f"{path}:aux", aux)
+            _release(f"{path}:aux", aux)
+        if not write:
+            descriptor = _acquire(path, exclusive=False, wait=wait)
         try:
             yield
         finally:

@@ -1,9 +1,9 @@
 """What stock lvm2's configuration says that this program must honour (lvm.conf, lvmlocal.conf).
 
-The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie and whether they are waited for, whether hints are kept, the
-devices file's name, and which backups and archives of metadata are kept (_init_backup). Within a file and from
-lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles, files of host tags (`lvm_TAG.conf`) and
---config are not looked at.
+The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie and whether they are waited for,
+whether hints are kept, the devices file's name, and which backups and archives of metadata are kept (_init_backup).
+Within a file and from lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles, files of host tags
+(`lvm_TAG.conf`) and --config are not looked at.
 """
 
 from __future__ import annotations

@@ -109,34 +109,41 @@ class OrdinaryReader:
 
         None when what stands there is any other item.
         """
-        before = self._before
+        before, whole = self._before, self._compiled().whole.match
         found: list[tuple[str, _Words, LogicalVolume | None]] = []
         while len(found) < _RUN:
-            end = text.find(_END, position) + len(_END) if before else position
-            ready = before.get(text[position:end])
-            if ready is not None:
-                found.append((text[position:end], (), ready))
-                position = end
+            if before:
+                end = text.find(_END, position) + len(_END)
+                ready = before.get(text[position:end])
+                if ready is not None:
+                    found.append((text[position:end], (), ready))
+                    position = end
+                    continue
+            match = whole(text, position)
+            if match is not None:
+                found.append((match[0], match.groups(), None))
+                position = match.end()
                 continue
-            words, end = self._read_one(text, position)
+            words, end = self._read_parts(text, position)
             if not words:
                 break
             found.append((text[position:end], words, None))
             position = end
         return ("", OrdinaryRun(volumes=tuple(found)), position) if found else None
 
-    def _read_one(self, text: str, position: int) -> tuple[_Words, int]:
-        """The words of a volume and where it ends; none for any other item."""
+    def _compiled(self) -> _Patterns:
         if self._patterns is None:
             self._patterns = _Patterns()
-        match = self._patterns.whole.match(text, position)
-        return (
-            (match.groups(), match.end()) if match is not None else self._read_parts(self._patterns, text, position)
-        )
+        return self._patterns
 
-    def _read_parts(self, patterns: _Patterns, text: str, position: int) -> tuple[_Words, int]:
-        """The same for a volume of several segments."""
-        begin, segment, end = patterns.parts()
+    def _words(self, text: str) -> _Words:
+        """The words of one volume's text."""
+        match = self._compiled().whole.match(text)
+        return match.groups() if match is not None else self._read_parts(text, 0)[0]
+
+    def _read_parts(self, text: str, position: int) -> tuple[_Words, int]:
+        """The words of a volume of several segments and where it ends; none for any other item."""
+        begin, segment, end = self._compiled().parts()
         head = begin.match(text, position)
         if head is None:
             return (), position
@@ -156,7 +163,7 @@ class OrdinaryReader:
         is_alike, now, made = pv_ids == self._before_ids, self._now, self._volume
         found = []
         for text, words, ready in run.volumes:
-            lv = ready if ready is not None and is_alike else made(words or self._read_one(text, 0)[0], pv_ids)
+            lv = ready if ready is not None and is_alike else made(words or self._words(text), pv_ids)
             now[text] = lv
             found.append(lv)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptlv.errors import CryptlvError
 from cryptlv.host.archive import write_archive, write_backup
+from cryptlv.host.signals import held_back
 from cryptlv.host.store import ignore_areas, plan_areas, plan_places, prepare, write_metadata
 from cryptlv.model.allocate import used_extents
 from cryptlv.names import printable
@@ -41,14 +42,15 @@ def commit_change(
         plan_places(areas, lambda path: session.device(path, writable=True))
         for areas in plan_areas(group.areas, after.metadata_copies, use_all=use_all_areas)
     )
-    outcome = write_metadata(used, after, session.env)
-    for miss in (*outcome.misses, *ignore_areas(ignored)):
-        session.warn(f"{miss}; its copy of the metadata is old, and is renewed by the next change")
-    _mark_used(session, group, outcome.vg)
-    for area in group.areas:
-        if area.header is None:
-            session.warn(f"{area.path}: its damaged metadata area was not written")
-    backup_after(session, outcome.vg, texts)
+    with held_back():
+        outcome = write_metadata(used, after, session.env)
+        for miss in (*outcome.misses, *ignore_areas(ignored)):
+            session.warn(f"{miss}; its copy of the metadata is old, and is renewed by the next change")
+        _mark_used(session, group, outcome.vg)
+        for area in group.areas:
+            if area.header is None:
+                session.warn(f"{area.path}: its damaged metadata area was not written")
+        backup_after(session, outcome.vg, texts)
     return outcome.vg
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Ask = Callable[[str], None]
     OnError = Callable[[CryptlvError], None]
     Plan = TypeVar("Plan")
+    Result = TypeVar("Result")
 
 
 def ask_nobody(question: str) -> None:
@@ -29,6 +30,28 @@ def ask_nobody(question: str) -> None:
 def raise_error(error: CryptlvError) -> None:
     """The first failure ends it all."""
     raise error
+
+
+class UnansweredError(RefusedError):
+    """What is wanted is done only when the user agrees; `questions` has what is to be asked."""
+
+    def __init__(self, questions: tuple[str, ...]) -> None:
+        super().__init__(f"{questions[0]} Not done: nobody was asked")
+        self.questions = questions
+
+
+def with_consent(act: Callable[[frozenset[str]], Result], ask: Ask) -> Result:
+    """The result of `act`, which is given the questions that were answered with yes, and raises UnansweredError with
+    others. These are asked when it has let go of its locks; `ask` raises RefusedError for a no."""
+    agreed: frozenset[str] = frozenset()
+    while True:
+        try:
+            return act(agreed)
+        except UnansweredError as error:
+            questions = error.questions
+        for question in questions:
+            ask(question)
+        agreed = agreed.union(questions)
 
 
 def take_each(

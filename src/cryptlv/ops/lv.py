@@ -199,12 +199,12 @@ def _wipe_start(
     keys: dict[str, tuple[CipherParameters, VolumeKey]],
 ) -> None:
     """Zero the new volume's first 4 KiB through its mapping. The volume exists: a failure is a warning."""
+    if not request.is_zeroed:
+        return
     from cryptlv.activate.stream import VolumeStream
     from cryptlv.ciphers.engine import open_sector_cipher
     from cryptlv.model.mapping import map_volume
 
-    if not request.is_zeroed:
-        return
     ciphers: dict[str, SectorCipher] = {}
     try:
         mapping = map_volume(plan.after, plan.after.lv(plan.lv.name)).replace(writable=True)

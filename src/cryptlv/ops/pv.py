@@ -149,15 +149,6 @@ def remember(session: Session, labels: list[PvLabel], places: tuple[str, ...]) -
     session.remember_devices(zip(places, ids, strict=True))
 
 
-def new_label(session: Session, world: World, path: str, options: PvOptions) -> PvLabel:
-    """The label that `path` would get; raises when the device must not be made a physical volume, or only when the
-    user agrees to it."""
-    new, questions = plan_new(session, world, path, options)
-    if questions:
-        raise RefusedError(f"{questions[0]} Nothing changed (see: cryptlv pvcreate --help)")
-    return new.label
-
-
 def plan_new(session: Session, world: World, path: str, options: PvOptions) -> tuple[NewPv, tuple[str, ...]]:
     """The physical volume that `path` would be made, and the questions that must be answered with yes before.
 

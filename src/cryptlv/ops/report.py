@@ -90,6 +90,7 @@ def _seen_pv(pv: FoundPv) -> SeenPv:
         path=pv.path,
         size_bytes=pv.label.device_size_bytes,
         pe_start_bytes=pv.label.data_range_sectors[0] * SECTOR_SIZE,
+        bootloader_area=pv.label.bootloader_areas[0] if pv.label.bootloader_areas else (0, 0),
         areas=areas,
         used_by_unknown=pv.label.is_used,
         label_version=pv.label.extension_version,

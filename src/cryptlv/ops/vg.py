@@ -14,7 +14,8 @@ from cryptlv.model.vg_edit import (
 )
 from cryptlv.names import check_vg_name, printable
 from cryptlv.ops.commit import commit_change
-from cryptlv.ops.pv import PvOptions, absolute_paths, new_label, remember, write_new
+from cryptlv.ops.consent import UnansweredError, ask_nobody, with_consent
+from cryptlv.ops.pv import PvOptions, absolute_paths, plan_new, remember, write_new
 from cryptlv.record import Record
 from cryptlv.units import SECTOR_SIZE
 
@@ -22,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.host.scan import FoundPv, World
     from cryptlv.ondisk.label import PvLabel
+    from cryptlv.ops.consent import Ask
     from cryptlv.ops.session import Session
 
 
@@ -57,33 +59,48 @@ def create(
     name: str,
     paths: tuple[str, ...],
     extent_size_bytes: int = 0,
+    *,
     options: VgOptions | None = None,
     pv_options: PvOptions | None = None,
+    ask: Ask = ask_nobody,
 ) -> VolumeGroup:
     """Create a volume group of physical volumes; a device that is none yet is made one, as lvm2 does.
 
     Labels of new PVs come first, then the metadata, then the flag in every label that says the PV is used: a crash
     before the metadata leaves orphans, one after it a whole volume group.
 
-    Raises UsageError, ExistsError when the name is taken, InUseError when a device belongs to a volume group,
-    NotFoundError, DeviceError, CommitError; nothing is changed then, but that devices may be physical volumes.
+    `ask` is asked about devices that hold something. Raises UsageError, ExistsError when the name is taken,
+    InUseError when a device belongs to a volume group, RefusedError, NotFoundError, DeviceError, CommitError; nothing
+    is changed then, but that devices may be physical volumes.
     """
     check_vg_name(name)
-    wanted = options or VgOptions(extent_size_bytes=extent_size_bytes)
     places = absolute_paths(paths)
     if not places:
         raise UsageError("vgcreate needs at least one physical volume")
+    wanted = options or VgOptions(extent_size_bytes=extent_size_bytes)
+    fresh = pv_options or PvOptions()
+    return with_consent(lambda agreed: _create(session, name, places, wanted, fresh, agreed), ask)
+
+
+def _create(
+    session: Session,
+    name: str,
+    places: tuple[str, ...],
+    wanted: VgOptions,
+    fresh: PvOptions,
+    agreed: frozenset[str],
+) -> VolumeGroup:
     with session.locked(name, write=True, global_write=True):
         world = session.world(places)
         if world.find_group(name) is not None:
             raise ExistsError(f"A volume group called {name} already exists.")
-        members = new_members(session, world, places, pv_options or PvOptions())
+        members = new_members(session, world, places, fresh, agreed)
         vg = _draft(session, name, wanted)
         vg = with_pvs(vg, *(as_pv(session, member, vg) for member in members))
         check_writable_areas(members)
         if session.test:
             return vg
-        found = prepare_members(session, members, pv_options or PvOptions())
+        found = prepare_members(session, members, fresh)
         group = with_members(Group(vg=vg, pv_paths={}, areas=()), found)
         return commit_change(session, group, vg, use_all_areas=wanted.metadata_copies == ALL_COPIES)
 
@@ -120,15 +137,22 @@ def names(session: Session) -> tuple[str, ...]:
     return tuple(sorted(group.vg.name for group in groups if not session.hidden_reason(group.vg)))
 
 
-def new_members(session: Session, world: World, places: tuple[str, ...], options: PvOptions) -> tuple[NewMember, ...]:
-    """Devices as the physical volumes that they will be. Raises InUseError or RefusedError; writes nothing."""
+def new_members(
+    session: Session, world: World, places: tuple[str, ...], options: PvOptions, agreed: frozenset[str]
+) -> tuple[NewMember, ...]:
+    """Devices as the physical volumes that they will be; writes nothing.
+
+    Raises InUseError or RefusedError, UnansweredError when something must be asked that is not among `agreed`.
+    """
     members: list[NewMember] = []
+    questions: list[str] = []
     by_path = {pv.path: pv for pv in world.pvs}
     for path in places:
         found = by_path.get(path)
         if found is None:
-            label = new_label(session, world, path, options)
-            members.append(NewMember(path=path, label=label, is_fresh=True))
+            new, asked = plan_new(session, world, path, options)
+            questions += [question for question in asked if question not in agreed]
+            members.append(NewMember(path=path, label=new.label, is_fresh=True))
             continue
         group = world.group_of(found.label.pv_id)
         if group is not None:
@@ -142,6 +166,8 @@ def new_members(session: Session, world: World, places: tuple[str, ...], options
                 f"physical volume {path} has a damaged label or metadata area; make it anew: pvcreate -ff {path}"
             )
         members.append(NewMember(path=path, label=found.label, is_fresh=False))
+    if questions:
+        raise UnansweredError(tuple(questions))
     return tuple(members)
 
 
@@ -157,7 +183,7 @@ def prepare_members(session: Session, members: tuple[NewMember, ...], options: P
     for member in members:
         device = session.device(member.path, writable=True)
         if member.is_fresh:
-            write_new(device, member.label, options)
+            write_new(device, member.label, options, session.inform)
             session.inform(f'Physical volume "{member.path}" successfully created.')
         pv = read_pv(device, session.warn, Parsed())
         if pv is None or pv.label.pv_id != member.label.pv_id:

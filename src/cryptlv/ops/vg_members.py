@@ -19,6 +19,7 @@ from cryptlv.model.vg_edit import (
 )
 from cryptlv.names import printable
 from cryptlv.ops.commit import commit_change
+from cryptlv.ops.consent import ask_nobody, with_consent
 from cryptlv.ops.lv import refuse_active
 from cryptlv.ops.pv import PvOptions, absolute_paths, release
 from cryptlv.ops.vg import as_pv, new_members, prepare_members, with_members
@@ -27,23 +28,34 @@ from cryptlv.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.host.scan import FoundPv, Group, World
+    from cryptlv.ops.consent import Ask
     from cryptlv.ops.session import Session
 
 
-def extend(session: Session, name: str, paths: tuple[str, ...], options: PvOptions | None = None) -> None:
+def extend(
+    session: Session,
+    name: str,
+    paths: tuple[str, ...],
+    options: PvOptions | None = None,
+    ask: Ask = ask_nobody,
+) -> None:
     """Add physical volumes to a group; a device that is none yet is made one.
 
-    A group may be extended while others of its PVs are missing. Raises UsageError, NotFoundError, InUseError,
-    RefusedError, DeviceError, CommitError; the group is unchanged then, but devices may be physical volumes.
+    A group may be extended while others of its PVs are missing. `ask` is asked about devices that hold something.
+    Raises UsageError, NotFoundError, InUseError, RefusedError, DeviceError, CommitError; the group is unchanged then,
+    but devices may be physical volumes.
     """
-    wanted = options or PvOptions()
     places = absolute_paths(paths)
+    with_consent(lambda agreed: _extend(session, name, places, options or PvOptions(), agreed), ask)
+
+
+def _extend(session: Session, name: str, places: tuple[str, ...], wanted: PvOptions, agreed: frozenset[str]) -> None:
     with session.locked(name, write=True, global_write=True):
         world = session.world(places)
         group = world.group(name)
         session.check_changeable(group, world, missing_ok=True)
         check_resizeable(group.vg)
-        members = new_members(session, world, places, wanted)
+        members = new_members(session, world, places, wanted, agreed)
         _check_block_sizes(session, group, places)
         after = with_pvs(group.vg, *(as_pv(session, member, group.vg) for member in members))
         if not session.test:

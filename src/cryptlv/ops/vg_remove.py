@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptlv.errors import RefusedError
 from cryptlv.host.archive import remove_backup
+from cryptlv.host.signals import held_back
 from cryptlv.host.store import erase_metadata, usable_places
 from cryptlv.names import printable
 from cryptlv.ops.commit import archive_before
@@ -63,7 +64,8 @@ def remove(session: Session, name: str, *, agreed: VgContents | None = None) -> 
         for lv in group.vg.lvs:
             refuse_active(session, group.vg, lv)
         if not session.test:
-            _remove(session, world, group)
+            with held_back():
+                _remove(session, world, group)
         return found
 
 

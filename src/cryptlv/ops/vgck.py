@@ -13,6 +13,7 @@ from cryptlv.ondisk.mda import MDA_HEADER_BYTES, mendable_header
 from cryptlv.ondisk.renumbered import renumbered
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.pv import release
+from cryptlv.segments.crypt import reused_tweaks
 from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
@@ -101,6 +102,9 @@ def _label_faults(group: Group, pv: PhysicalVolume, seen: FoundPv) -> Iterator[s
 
 def _text_faults(vg: VolumeGroup, group: Group) -> Iterator[str]:
     yield from check(vg)
+    for store, first, second in reused_tweaks(vg):
+        names = " and ".join(f"{printable(vg.name)}/{printable(name)}" for name in dict.fromkeys((first, second)))
+        yield f"{names}: sectors are encrypted with the same key, of {printable(store)}, and the same tweak"
     texts = (area.text for area in group.areas if area.text is not None and area.vg == vg)
     for text in list(texts)[:1]:
         yield from renumbered(text)

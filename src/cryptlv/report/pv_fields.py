@@ -61,6 +61,13 @@ def _areas(row: Row) -> tuple[SeenArea, ...]:
     return row.seen.areas if row.seen is not None else ()
 
 
+def _bootloader_area(row: Row) -> tuple[int, int]:
+    """Its offset and size in bytes, by the metadata where there are any."""
+    if row.pv is not None:
+        return row.pv.ba_start_sectors * SECTOR_SIZE, row.pv.ba_size_sectors * SECTOR_SIZE
+    return row.seen.bootloader_area if row.seen is not None else (0, 0)
+
+
 def _exported(row: Row) -> Value:
     return flag("exported", on=row.group is not None and row.group.vg.is_exported)
 
@@ -118,11 +125,11 @@ PV_FIELDS = (
         "Number of metadata areas in use.",
     ),
     _field(
-        "pv_ba_start", "BA Start", SIZE, _in_metadata(lambda pv: pv.ba_start_sectors * SECTOR_SIZE),
+        "pv_ba_start", "BA Start", SIZE, lambda row: _bootloader_area(row)[0],
         "Where the bootloader area begins.",
     ),
     _field(
-        "pv_ba_size", "BA Size", SIZE, _in_metadata(lambda pv: pv.ba_size_sectors * SECTOR_SIZE),
+        "pv_ba_size", "BA Size", SIZE, lambda row: _bootloader_area(row)[1],
         "Size of the bootloader area.",
     ),
     _field(

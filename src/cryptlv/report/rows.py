@@ -30,13 +30,15 @@ class SeenArea(Record):
 class SeenPv(Record):
     """A physical volume that was found, by its label. `used_by_unknown`: its group was not found.
 
-    `device_number` is major and minor number of a block device, -1 for a file.
+    `bootloader_area` has its offset and size in bytes, `device_number` major and minor number of a block device, -1
+    for a file.
     """
 
     pv_id: str
     path: str
     size_bytes: int
     pe_start_bytes: int = 0
+    bootloader_area: tuple[int, int] = (0, 0)
     areas: tuple[SeenArea, ...] = ()
     used_by_unknown: bool = False
     device_number: tuple[int, int] = (-1, -1)

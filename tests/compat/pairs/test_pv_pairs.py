@@ -216,6 +216,16 @@ def test_a_device_that_holds_something(pair: Pair, tool: str) -> None:
         assert kinds.stdout.split() == [b"LVM2_member"]
 
 
+@pytest.mark.parametrize("command", ["vgcreate new", "vgextend vg"])
+def test_a_device_that_holds_something_comes_into_a_group_when_that_is_agreed_to(pair: Pair, command: str) -> None:
+    pair.setup(("vgcreate", "vg", "D1"))
+    for node in (pair.nodes["D2"], pair.twins["D2"]):
+        subprocess.run(["mkswap", node], input=b"", capture_output=True, check=True)
+    assert "signature detected" in pair.step(*command.split(), "D2", "D3", expect=5).err
+    pair.step(*command.split(), "-y", "D2", "D3")
+    pair.assert_same()
+
+
 def _uuid(pair: Pair) -> str:
     """The id of the PV on D1."""
     rows = pair.stock.report("pv", "-o", "pv_name,pv_uuid")

@@ -41,6 +41,7 @@ CASES: dict[str, tuple[Steps, Steps]] = {
     "create-small-extents": ((), ("vgcreate -s 1k -A n vg D1",)),
     "create-alignment": ((), ("vgcreate --dataalignment 3m --dataalignmentoffset 7s vg D1",)),
     "create-areas": ((), ("vgcreate --metadatasize 2m --pvmetadatacopies 2 -Z n vg D1 D2",)),
+    "create-label-sector": ((), ("vgcreate --labelsector 3 -M lvm2 vg D1", "!vgcreate --labelsector 4 wg D2")),
     "create-no-area-on-one": (("pvcreate --pvmetadatacopies 0 D2",), (TWO,)),
     "create-one-ignored": (("pvcreate --metadataignore y D1",), ("vgcreate vg D1",)),
     "create-many-copies": (IGNORED[:3], ("vgcreate --vgmetadatacopies 9 vg D1 D2 D3",)),
@@ -57,6 +58,7 @@ CASES: dict[str, tuple[Steps, Steps]] = {
     "extend-new": ((TWO,), ("vgextend vg D3",)),
     "extend-pv": ((TWO, "pvcreate --dataalignment 2m D3"), ("vgextend vg D3",)),
     "extend-areas": ((TWO,), ("vgextend --metadatasize 4m --pvmetadatacopies 2 vg D3",)),
+    "extend-ignored": ((TWO,), ("vgextend --metadataignore y --labelsector 0 vg D3",)),
     "extend-no-area": ((TWO,), ("vgextend --pvmetadatacopies 0 -Z n vg D3",)),
     "extend-two-areas": ((*TWO_AREAS[:1], TWO), ("vgextend vg D3", "vgchange --addtag t vg")),
     "extend-refusals": (

@@ -11,6 +11,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from fuzz.key_targets import key_seeds, one_luks1, one_luks2
+
 from cryptlv.environment import Environment
 from cryptlv.errors import CryptlvError, FormatError
 from cryptlv.host.devices import MemoryDevice
@@ -149,7 +151,9 @@ with lzma.open(GOLDEN / "lvm2" / "linear" / "pv0.img.xz") as _disk:
 
 
 def seeds(kind: str) -> list[bytes]:
-    """Inputs to begin with, made from what stock lvm2 wrote: `label`, `metadata_area` or `text`."""
+    """Inputs to begin with, made from what stock lvm2 and cryptsetup wrote, for a kind of TARGETS."""
+    if kind in ("luks1", "luks2"):
+        return key_seeds(kind)
     if kind == "label":
         return [disk[512:1024] for disk in _golden_disks()]
     if kind == "metadata_area":
@@ -158,4 +162,10 @@ def seeds(kind: str) -> list[bytes]:
     return [path.read_bytes().rstrip(b"\0") for path in sorted(texts)]
 
 
-TARGETS = {"label": one_label, "metadata_area": one_metadata_area, "text": one_text}
+TARGETS = {
+    "label": one_label,
+    "metadata_area": one_metadata_area,
+    "text": one_text,
+    "luks1": one_luks1,
+    "luks2": one_luks2,
+}

@@ -96,7 +96,7 @@ def create(demo: Demo) -> None:
     key_file.touch(mode=0o600)
     key_file.write_bytes(PASSPHRASE)
     demo.run(
-        "cryptlv", "lvcreate", "--type", "crypt", "--handler", "luks1", "--keyfile", "passphrase",
+        "cryptlv", "lvcreate", "--type", "crypt", "--keyfile", "passphrase",
         "-L", "88M", "-n", "secret", "vg0",
     )  # fmt: skip
     demo.run("cryptlv", "pvs")
@@ -173,7 +173,7 @@ def ask_stock(demo: Demo) -> None:
     if demo.have("cryptsetup", "cryptsetup-bin"):
         demo.run("cryptsetup", "luksDump", "header.img")
         demo.run("cryptsetup", "open", "--test-passphrase", "--key-file", "passphrase", "header.img")
-        demo.say("it is a LUKS1 header, and cryptsetup opens it with the same passphrase")
+        demo.say("it is a LUKS2 header, and cryptsetup opens it with the same passphrase")
 
 
 def main() -> None:

@@ -14,10 +14,15 @@ import pytest
 from support.machine import FAST, Machine, need
 
 RAW_KEY = bytes(range(64))
-HANDLERS = [("plain", RAW_KEY, ()), ("luks1", b"a passphrase\nof two lines\xff", FAST)]
+HANDLERS: list[tuple[str, bytes, tuple[str, ...]]] = [
+    ("plain", RAW_KEY, ()),
+    ("hashed", b"a passphrase\xff", ()),
+    ("luks1", b"a passphrase\nof two lines\xff", FAST),
+    ("luks2", b"a passphrase\nof two lines\xff", FAST),
+]
 
 
-@pytest.mark.parametrize(("handler", "credential", "options"), HANDLERS, ids=["plain", "luks1"])
+@pytest.mark.parametrize(("handler", "credential", "options"), HANDLERS, ids=[name for name, *_ in HANDLERS])
 @pytest.mark.parametrize("backend", ["fuse", "nbd"])
 def test_a_file_system_full_of_files_survives_and_only_ciphertext_is_on_disk(
     vg0: Machine, handler: str, credential: bytes, options: tuple[str, ...], backend: str

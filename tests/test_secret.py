@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -67,3 +69,48 @@ def test_secrets_cannot_leave_by_copies_pickles_or_json() -> None:
         with pytest.raises(TypeError):
             leave(secret)
     assert not hasattr(secret, "__dict__")
+
+
+def in_another_process(code: str) -> list[str]:
+    """The words that a script prints, run with core dumps allowed."""
+    script = (
+        f"import ctypes, os, resource\nfrom cryptlv.secret import Secret\nprctl = ctypes.CDLL(None).prctl\n{code}"
+    )
+    words = [sys.executable, "-c", script]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_no_core_dump_is_made_and_nobody_may_trace_while_one_is_alive() -> None:
+    said = in_another_process(
+        "hard = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))\n"
+        "say = lambda: print(prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE)[0] == hard != 0)\n"
+        "say()\none = Secret(b'x')\nsay()\ntwo = Secret(b'y')\none.close()\nsay()\ndel two\nsay()\n"
+    )
+    assert said[::2] == ["1", "0", "0", "1"]
+    assert said[1] == said[7]
+    assert said[3] == said[5] == "False"
+
+
+def test_a_process_that_forbids_dumps_for_good_keeps_them_forbidden() -> None:
+    said = in_another_process(
+        "from cryptlv.host.system import forbid_dumps\nforbid_dumps()\nSecret(b'x').close()\n"
+        "print(prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE)[0])\n"
+    )
+    assert said == ["0", "0"]
+
+
+def test_the_memory_cannot_be_read_by_others_or_is_locked() -> None:
+    said = in_another_process(
+        "secret = Secret(b'find me if you can')\n"
+        "maps = open('/proc/self/maps').read()\n"
+        "locked = [line for line in open('/proc/self/smaps') if line.startswith('Locked:') and '0 kB' not in line]\n"
+        "print('secretmem' in maps or bool(locked))\n"
+    )
+    assert said == ["True"]
+
+
+def test_secrets_that_are_alive_at_the_end_make_no_noise() -> None:
+    script = "from cryptlv.secret import Secret\nkept = Secret(b'x')\nring = [Secret(b'y')]\nring.append(ring)\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptlv.ciphers.kdf import (
-    HASHES,
     MAX_ITERATIONS,
     MIN_ITERATIONS,
     check_hash,
@@ -124,7 +123,7 @@ def test_a_known_hash_is_taken_and_has_its_digest_size(name: str) -> None:
 
 
 def test_a_known_hash_that_openssl_lacks_is_refused_by_name() -> None:
-    for name in set(HASHES) - set(_usable_hashes()):
+    for name in {"sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"} - set(_usable_hashes()):
         with pytest.raises(CipherError, match=name):
             check_hash(name)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CRYPT = ("lvcreate", "--type", "crypt", *FAST, "-l1", "-nsecret")
+LONG = ("lvcreate", "--type", "crypt", "-l1", "-nsecret")
+RAW = ("lvcreate", "--type", "crypt", "--handler", "plain", "-l1", "-nsecret")
 
 
 @contextmanager
@@ -142,11 +144,11 @@ def test_a_wrong_passphrase(secret: Machine) -> None:
 def test_a_key_of_the_wrong_length(vg0: Machine) -> None:
     short = vg0.key_file("short", b"x" * 63)
     with nothing_changes(vg0):
-        line = vg0.fail(*CRYPT, "--handler", "plain", "--keyfile", short, "vg0")
+        line = vg0.fail(*RAW, "--keyfile", short, "vg0")
         assert "64 bytes" in line
         assert "63" in line
     raw = vg0.key_file("raw", b"x" * 64)
-    vg0.run(*CRYPT, "--handler", "plain", "--keyfile", raw, "vg0")
+    vg0.run(*RAW, "--keyfile", raw, "vg0")
     with nothing_changes(vg0):
         assert "64 bytes" in vg0.fail("lvchange", "-ay", "--keyfile", short, "vg0/secret")
 
@@ -160,7 +162,6 @@ def test_a_key_of_the_wrong_length(vg0: Machine) -> None:
         (("--keysize", "511"), "511"),
         (("--hash", "md17"), "md17"),
         (("--handler", "acme"), "acme"),
-        (("--handler", "plain", "--hash", "sha256"), "--hash"),
     ],
     ids=str,
 )
@@ -168,6 +169,20 @@ def test_an_unknown_cipher_hash_key_size_or_handler(vg0: Machine, options: tuple
     key = vg0.key_file("key", b"x")
     with nothing_changes(vg0):
         assert word in vg0.fail(*CRYPT, *options, "--keyfile", key, "vg0")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--handler", "plain", "--hash", "sha256"), ("--handler", "plain", "--pbkdf", "pbkdf2"),
+        ("--handler", "hashed", "--iter-time", "10"), ("--handler", "luks1", "--sector-size", "4096"),
+        ("--handler", "luks1", "--luks2-keyslots-size", "4m"), ("--handler", "luks1", "--pbkdf-memory", "64"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_option_that_the_handler_does_not_have(vg0: Machine, options: tuple[str, ...]) -> None:
+    with nothing_changes(vg0):
+        assert options[2] in vg0.fail(*LONG, *options, "vg0", status=3)
 
 
 @pytest.mark.parametrize("offset", [512, 540, 4096, 4136, 5632 - 512])

@@ -23,7 +23,7 @@ def secret(vg0: Machine) -> Machine:
 def test_encrypted_volumes_are_shown_with_their_keystores_and_without_keys(secret: Machine) -> None:
     shown = secret.run("lvdisplay", "-a", "-m", "vg0")
     for line in (
-        "Type\t\tcrypt", "Keystore\t\tcryptostore1", "Key handler\t\tluks1", "Cipher\t\taes-xts-plain64",
+        "Type\t\tcrypt", "Keystore\t\tcryptostore1", "Key handler\t\tluks2", "Cipher\t\taes-xts-plain64",
         "Key size\t\t512 bits", "IV base\t\t0", "Type\t\tcrypt-keystore", "Internal LV Name       cryptostore1",
         "LV Status              NOT available",
     ):  # fmt: skip

@@ -34,7 +34,7 @@ def test_cipher_key_size_and_hash_are_the_users_choice(
     vg0.run("lvcreate", "--type", "crypt", *FAST, *options, "-l1", "-nx", "vg0", given=b"passphrase\n")
     fields = "lv_name,crypt_cipher,crypt_keysize,crypt_handler,crypt_store"
     assert vg0.run("lvs", "--noheadings", "-o", fields).out.split() == [
-        "x", cipher, bits, "luks1", "[cryptostore1]",
+        "x", cipher, bits, "luks2", "[cryptostore1]",
     ]  # fmt: skip
     path = vg0.run("lvchange", "-ay", "vg0/x", given=b"passphrase\n").lines[0]
     with open(path, "r+b") as file:

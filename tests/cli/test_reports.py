@@ -25,7 +25,7 @@ def test_json_has_the_crypt_fields(vg0: Machine) -> None:
     assert row["lv_name"] == "secret"
     assert row["lv_size"] == "8.00m"
     assert row["crypt_store"] == "[cryptostore1]"
-    assert (row["crypt_handler"], row["crypt_cipher"], row["crypt_keysize"]) == ("luks1", "aes-xts-plain64", "512")
+    assert (row["crypt_handler"], row["crypt_cipher"], row["crypt_keysize"]) == ("luks2", "aes-xts-plain64", "512")
 
 
 def test_the_fields_are_listed(machine: Machine) -> None:

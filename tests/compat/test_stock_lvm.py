@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.compat, pytest.mark.root]
 
 @pytest.fixture
 def encrypted(vg0: Machine) -> Machine:
-    """vg0 with a linear volume, one of handler luks1 that lies on both images, and one of handler plain."""
+    """vg0 with a linear volume, one of handler luks2 that lies on both images, and one of handler plain."""
     key = vg0.key_file("key", b"passphrase")
     raw = vg0.key_file("raw", bytes(64))
     vg0.run("lvcreate", "-L8M", "-nplainly", "vg0")
@@ -97,7 +97,7 @@ def test_stock_restores_our_backup_and_keeps_every_key(encrypted: Machine, stock
     assert [pv.id for pv in after.pvs] == [pv.id for pv in before.pvs]
 
 
-def test_a_luks1_keystore_is_a_header_that_cryptsetup_opens_on_the_loop_device(
+def test_a_luks2_keystore_is_a_header_that_cryptsetup_opens_on_the_loop_device(
     encrypted: Machine, stock: StockLvm
 ) -> None:
     need("cryptsetup", "dd")

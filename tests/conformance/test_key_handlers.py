@@ -22,11 +22,12 @@ class KeyHandlerConformance:
 
     name: str
     credential: bytes
+    request = KeystoreRequest()
 
     def made(self) -> tuple[KeystoreAttributes, bytes, bytes]:
         """Attributes, image and volume key of a new keystore."""
         handler = find_handler(self.name)
-        draft = handler.draft(KeystoreRequest(force_iterations=1000))
+        draft = handler.draft(self.request)
         image, key = handler.create(draft, Passphrase(self.credential), ENV, "u")
         with key, key.reveal() as view:
             return self.attributes(draft), image, bytes(view)
@@ -44,8 +45,8 @@ class KeyHandlerConformance:
 
     def test_drafts_say_what_will_be_stored_and_are_repeatable(self) -> None:
         handler = find_handler(self.name)
-        draft = handler.draft(KeystoreRequest(force_iterations=1000))
-        assert draft == handler.draft(KeystoreRequest(force_iterations=1000))
+        draft = handler.draft(self.request)
+        assert draft == handler.draft(self.request)
         assert draft.handler == self.name
         assert len(self.made()[1]) == draft.image_bytes
 
@@ -115,3 +116,24 @@ class TestLuks1(KeyHandlerConformance):
 
     name = "luks1"
     credential = b"correct horse battery staple"
+    request = KeystoreRequest(force_iterations=1000)
+
+
+class TestLuks2(KeyHandlerConformance):
+    """A LUKS2 header."""
+
+    name = "luks2"
+    credential = b"correct horse battery staple"
+    request = KeystoreRequest(pbkdf_memory_kib=64, force_iterations=4)
+
+
+class TestHashed(KeyHandlerConformance):
+    """Nothing is stored: any passphrase gives a key, and only the right one gives the right key."""
+
+    name = "hashed"
+    credential = b"correct horse battery staple"
+
+    def test_another_credential_gives_no_key(self) -> None:
+        attributes, image, key = self.made()
+        with find_handler(self.name).unlock(attributes, image, Passphrase(self.credential + b"x")) as found:
+            assert not found.matches(VolumeKey(key))

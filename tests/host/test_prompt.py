@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import CredentialError
-from cryptlv.host.prompt import MAX_KEY_FILE_BYTES, CredentialSource
+from cryptlv.host.prompt import MAX_KEY_FILE_BYTES, CredentialSource, KeyFile
 from support.machine import FAST, Machine, need
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_a_key_file_is_taken_whole(tmp_path: Path, data: bytes) -> None:
     path.touch(mode=0o600)
     path.write_bytes(data)
     warnings: list[str] = []
-    with CredentialSource(str(path), warnings.append) as source:
+    with CredentialSource(KeyFile(path=str(path)), warnings.append) as source:
         assert given(source) == data
         path.unlink()
         assert given(source) == data, "it is read once"
@@ -46,7 +46,7 @@ def test_a_key_file_that_others_can_read_is_warned_about(tmp_path: Path) -> None
     path.write_bytes(b"x")
     path.chmod(0o644)
     warnings: list[str] = []
-    given(CredentialSource(str(path), warnings.append))
+    given(CredentialSource(KeyFile(path=str(path)), warnings.append))
     assert len(warnings) == 1
     assert str(path) in warnings[0]
     assert "0644" in warnings[0]
@@ -65,10 +65,10 @@ def test_bad_key_files_are_named(tmp_path: Path) -> None:
         (large, "8 MiB"),
     ):
         with pytest.raises(CredentialError, match=word) as caught:
-            given(CredentialSource(str(path), lambda _: None))
+            given(CredentialSource(KeyFile(path=str(path)), lambda _: None))
         assert str(path) in str(caught.value)
     with pytest.raises(CredentialError):
-        given(CredentialSource("", lambda _: None))
+        given(CredentialSource(KeyFile(path=""), lambda _: None))
 
 
 def luks_opens(machine: Machine, passphrase: bytes) -> bool:
@@ -209,3 +209,69 @@ def test_a_question_on_a_terminal_takes_yes_and_no(vg0: Machine) -> None:
     typist.type(b"[y/n]: ", b"y\n")
     assert typist.end() == 0
     assert vg0.run("lvs", "-a").out == ""
+
+
+@pytest.mark.parametrize(
+    ("skip", "size", "expected"),
+    [(0, None, b"0123456789\n"), (3, None, b"3456789\n"), (0, 4, b"0123"), (7, 3, b"789"), (10, 1, b"\n")],
+)
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_a_part_of_a_key_file_or_pipe_is_taken(
+    tmp_path: Path, kind: str, skip: int, size: int | None, expected: bytes
+) -> None:
+    path = tmp_path / "key"
+    if kind == "file":
+        path.touch(mode=0o600)
+        path.write_bytes(b"0123456789\n")
+    else:
+        os.mkfifo(path, 0o600)
+        if os.fork() == 0:
+            path.write_bytes(b"0123456789\n")
+            os._exit(0)
+    assert given(CredentialSource(KeyFile(path=str(path), skip_bytes=skip, size_bytes=size), print)) == expected
+    if kind == "pipe":
+        os.wait()
+
+
+@pytest.mark.parametrize(
+    ("skip", "size", "word"),
+    [
+        (0, 11, "only 10 bytes of the 11"),
+        (5, 6, "only 5 bytes of the 6"),
+        (11, None, "--keyfile-offset 11"),
+        (10, None, "empty"),
+        (0, 0, "--keyfile-size 0"),
+        (0, MAX_KEY_FILE_BYTES + 1, "8 MiB"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(tmp_path: Path, skip: int, size: int | None, word: str) -> None:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_bytes(b"0123456789")
+    with pytest.raises(CredentialError, match=word) as caught:
+        given(CredentialSource(KeyFile(path=str(path), skip_bytes=skip, size_bytes=size), print))
+    assert "0123" not in str(caught.value)
+
+
+@pytest.mark.compat
+def test_offset_and_size_count_as_they_do_for_cryptsetup(vg0: Machine) -> None:
+    key = vg0.key_file("file", b"0123456789\nabc")
+    part = ("--keyfile", key, "--keyfile-offset", "4", "--keyfile-size", "8")
+    vg0.run(*CRYPT, *part, "vg0")
+    assert luks_opens(vg0, b"456789\na")
+    words = ("cryptsetup", "open", "--test-passphrase", "--key-file", key, "header")
+    vg0.tool(*words, "--keyfile-offset", "4", "--keyfile-size", "8")
+    vg0.tool(*words, expect=2)
+    vg0.run("lvchange", "-ay", *part, "vg0/secret")
+    vg0.run("lvchange", "-an", "vg0/secret")
+    assert "--keyfile" in vg0.fail("lvchange", "-ay", "--keyfile-size", "8", "vg0/secret", status=3)
+
+
+def test_a_terminal_is_no_key_file() -> None:
+    controller, terminal = pty.openpty()
+    try:
+        with pytest.raises(CredentialError, match="is a terminal"):
+            given(CredentialSource(KeyFile(path=os.ttyname(terminal)), print))
+    finally:
+        os.close(controller)
+        os.close(terminal)

@@ -17,6 +17,7 @@ from cryptlv.host.system import (
     make_private_directory,
     observe_directories,
     observe_page_sectors,
+    observe_usable_memory,
 )
 from support.machine import need_root
 
@@ -112,3 +113,34 @@ def test_stocks_configuration_says_where_metadata_are_kept() -> None:
 def test_a_page_is_as_getconf_says() -> None:
     found = subprocess.run(["getconf", "PAGE_SIZE"], capture_output=True, text=True, check=True).stdout
     assert observe_page_sectors() * 512 == int(found)
+
+
+def test_the_processors_and_half_of_the_memory_are_what_derivations_may_use() -> None:
+    env = make_environment("x")
+    assert env.cpus == int(subprocess.run(["nproc", "--all"], capture_output=True, text=True, check=True).stdout)
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
+    assert env.usable_memory_kib() in (total // 2, 2**20) or env.usable_memory_kib() < total // 2
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "swap", "expected"),
+    [
+        (16 * 2**20, 2**20, 0, 8 * 2**20),
+        (2 * 2**20, 2**19, 0, 2**18),
+        (2 * 2**20, 2**19, 1, 2**20),
+        (2 * 2**20, 2**16, 0, 2**20),
+        (2**16, 2**15, 0, 2**20),
+        (2**33, 2**15, 0, 2**20),
+    ],
+)
+def test_memory_is_reckoned_as_cryptsetup_does(
+    tmp_path: Path, total: int, free: int, swap: int, expected: int
+) -> None:
+    """The rule of cryptsetup 2.6.1's pbkdf_adjusted_phys_memory_kb, worked out by hand for each case."""
+    path = tmp_path / "meminfo"
+    path.write_text(f"MemTotal: {total} kB\nMemFree: {free} kB\nBuffers: 5 kB\nSwapTotal: {swap} kB\nHugePages: 0\n")
+    assert observe_usable_memory(str(path)) == expected
+
+
+def test_memory_that_nobody_tells_of_is_taken_for_what_cryptsetup_wants(tmp_path: Path) -> None:
+    assert observe_usable_memory(str(tmp_path / "none")) == 2**20

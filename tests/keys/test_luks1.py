@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cryptlv.ciphers.engine import open_sector_cipher
 from cryptlv.errors import CipherError, CryptlvError, KeystoreError, WrongCredential
 from cryptlv.host.system import make_environment
 from cryptlv.keys.handler import KeystoreAttributes, KeystoreRequest
-from cryptlv.keys.luks1 import Luks1Handler, add_key
+from cryptlv.keys.luks1 import Luks1Handler, add_key, open_slot, remove_key
 from cryptlv.keys.luks1_header import KEYSLOTS, decode_header
-from cryptlv.secret import Passphrase
+from cryptlv.secret import Passphrase, VolumeKey
 from support.machine import Machine, need
+
+from .conftest import has_cipher, names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,24 +44,23 @@ def made(passphrase: bytes, **request: object) -> tuple[bytes, bytes]:
         return image, bytes(view)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "luks1-default-xts512-sha256", "luks1-xts256-sha1", "luks1-cbc-essiv256-sha256", "luks1-cbc-plain128-sha1",
-        "luks1-multikey-utf8-keyfile", "luks1-detached-cbc128",
-    ],
-)  # fmt: skip
-def test_headers_of_cryptsetup_open_with_each_passphrase(samples: Mapping[str, Sample], name: str) -> None:
+@pytest.mark.parametrize("name", names("luks1"))
+def test_images_of_cryptsetup_open_with_each_passphrase_and_hold_the_plaintext(
+    samples: Mapping[str, Sample], name: str
+) -> None:
     sample = samples[name]
+    cipher = sample.facts["cipher"]
+    if not has_cipher(cipher):
+        with pytest.raises(CipherError, match=cipher.split("-")[0]):
+            opened(sample.image, b"x")
+        return
     for passphrase in sample.passphrases.values():
         assert opened(sample.image, passphrase) == sample.volume_key
     parameters = HANDLER.parameters(LUKS1, sample.image)
-    assert (parameters.cipher, parameters.key_size_bits) == (sample.facts["cipher"], sample.facts["key_bits"])
-
-
-def test_a_cipher_that_is_not_had_here_is_named(samples: Mapping[str, Sample]) -> None:
-    with pytest.raises(CipherError, match="serpent"):
-        opened(samples["luks1-serpent-xts512-sha512"].image, b"x")
+    assert (parameters.cipher, parameters.key_size_bits) == (cipher, sample.facts["key_bits"])
+    data = bytearray(sample.payload)
+    open_sector_cipher(cipher, VolumeKey(sample.volume_key)).decrypt(data, 0)
+    assert hashlib.sha256(data).hexdigest() == sample.facts["plaintext_sha256"]
 
 
 @pytest.mark.compat
@@ -144,18 +147,100 @@ def test_a_key_added_by_ours_is_opened_by_cryptsetup(machine: Machine) -> None:
         assert opened(bytes(image), b"key %d" % number) == volume_key
 
 
-def test_wrong_passphrase_damaged_material_and_disabled_slots_open_nothing(samples: Mapping[str, Sample]) -> None:
-    sample = samples["luks1-xts256-sha1"]
-    with pytest.raises(WrongCredential, match="no keyslot opens"):
-        opened(sample.image, b"wrong")
-    damaged = bytearray(sample.image)
-    damaged[decode_header(sample.image).keyslots[0].offset_sectors * 512 + 77] ^= 1
-    with pytest.raises(WrongCredential):
-        opened(bytes(damaged), sample.passphrases[0])
-    disabled = bytearray(sample.image)
+def test_a_wrong_passphrase_a_damaged_stripe_and_a_disabled_slot_are_different_errors() -> None:
+    image, _ = made(b"right", key_size_bits=256)
+    with pytest.raises(WrongCredential, match=r"no keyslot opens with this passphrase$"):
+        opened(image, b"wrong")
+    start = decode_header(image).keyslots[0].offset_sectors * 512
+    for place, data in ((start + 77_777, bytes([image[start + 77_777] ^ 1])), (start + 512, bytes(512))):
+        damaged = image[:place] + data + image[place + len(data) :]
+        with pytest.raises(KeystoreError, match=r"keyslot 0.*not what was written|keyslot 0.*not encrypted data"):
+            opened(damaged, b"right")
+    disabled = bytearray(image)
     disabled[208:212] = (0x0000DEAD).to_bytes(4, "big")
     with pytest.raises(KeystoreError, match="no keyslot is active"):
-        opened(bytes(disabled), sample.passphrases[0])
+        opened(bytes(disabled), b"right")
+    for number, word in ((3, "keyslot 3 is disabled"), (8, "no keyslot 8")):
+        with pytest.raises(KeystoreError, match=word):
+            open_slot(decode_header(image), image, number, Passphrase(b"right"))
+
+
+def test_material_of_others_has_no_mark_and_shows_damage_that_is_not_random(samples: Mapping[str, Sample]) -> None:
+    sample = samples["luks1-xts256-sha1"]
+    start = decode_header(sample.image).keyslots[0].offset_sectors * 512
+    for data, kind, word in (
+        (b"\0" * 512, KeystoreError, "keyslot 0"),
+        (b"\x5a", WrongCredential, "no keyslot opens"),
+    ):
+        damaged = sample.image[: start + 1024] + data + sample.image[start + 1024 + len(data) :]
+        with pytest.raises(kind, match=word):
+            opened(damaged, sample.passphrases[0])
+
+
+def test_damage_to_one_of_two_keyslots_leaves_the_other_and_room_for_another_try() -> None:
+    image, volume_key = made(b"first", key_size_bits=256)
+    whole = bytearray(image)
+    header = decode_header(image)
+    with HANDLER.unlock(LUKS1, image, Passphrase(b"first")) as key:
+        add_key(header, whole, 1, volume_key=key, credential=Passphrase(b"second"), iterations=1000, env=ENV)
+    start = header.keyslots[0].offset_sectors * 512
+    whole[start : start + 512] = bytes(512)
+    assert opened(bytes(whole), b"second") == volume_key
+    with pytest.raises(WrongCredential, match="keyslot 0"):
+        opened(bytes(whole), b"first")
+
+
+def test_a_key_is_changed_and_taken_away(machine: Machine) -> None:
+    need("cryptsetup")
+    first, volume_key = made(b"first", key_size_bits=256)
+    image = bytearray(first)
+    header = decode_header(first)
+    material = header.keyslots[0].offset_sectors * 512
+    with HANDLER.unlock(LUKS1, first, Passphrase(b"first")) as key:
+        header = remove_key(header, image, 0, ENV)
+        with pytest.raises(KeystoreError, match="disabled"):
+            remove_key(header, image, 0, ENV)
+        header = add_key(header, image, 0, volume_key=key, credential=Passphrase(b"new"), iterations=1000, env=ENV)
+        header = add_key(header, image, 7, volume_key=key, credential=Passphrase(b"last"), iterations=1000, env=ENV)
+        remove_key(header, image, 7, ENV)
+    assert image[material : material + 4096] != first[material : material + 4096]
+    assert opened(bytes(image), b"new") == volume_key
+    (machine.folder / "header").write_bytes(image)
+    for passphrase, status in ((b"new", 0), (b"first", 2), (b"last", 2)):
+        key_file = machine.key_file("key", passphrase)
+        machine.tool("cryptsetup", "open", "--test-passphrase", "--key-file", key_file, "header", expect=status)
+
+
+def test_a_key_that_cryptsetup_has_changed_is_not_taken_for_damage(machine: Machine) -> None:
+    need("cryptsetup")
+    image, volume_key = made(b"old", key_size_bits=256)
+    (machine.folder / "header").write_bytes(image)
+    old, new = machine.key_file("old", b"old"), machine.key_file("new", b"new")
+    words = ("cryptsetup", "luksChangeKey", "-q", "--pbkdf-force-iterations", "1000", "--key-file", old)
+    machine.tool(*words, "header", new)
+    changed = (machine.folder / "header").read_bytes()
+    assert opened(changed, b"new") == volume_key
+    with pytest.raises(WrongCredential, match=r"no keyslot opens with this passphrase$"):
+        opened(changed, b"old")
+
+
+def test_a_re_encryption_that_was_not_ended_is_told_by_name() -> None:
+    image, _ = made(b"x", key_size_bits=256)
+    with pytest.raises(KeystoreError, match="re-encryption"):
+        opened(b"LUKS\xde\xad" + image[6:], b"x")
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        ({"pbkdf_memory_kib": 64}, "--pbkdf-memory"), ({"pbkdf_lanes": 2}, "--pbkdf-parallel"),
+        ({"sector_size": 4096}, "--sector-size"), ({"keyslots_bytes": 4096}, "--luks2-keyslots-size"),
+        ({"metadata_bytes": 4096}, "--luks2-metadata-size"), ({"pbkdf": "argon2id"}, "pbkdf2 only"),
+    ],
+)  # fmt: skip
+def test_what_luks1_does_not_have_is_refused_by_its_option(request_: dict[str, object], word: str) -> None:
+    with pytest.raises(CryptlvError, match=word):
+        HANDLER.draft(KeystoreRequest().replace(**request_))
 
 
 def test_metadata_that_contradict_the_header_are_refused() -> None:

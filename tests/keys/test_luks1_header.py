@@ -11,15 +11,14 @@ import pytest
 from cryptlv.errors import CipherError, KeystoreError
 from cryptlv.keys.luks1_header import decode_header, encode_header, image_bytes, slot_offset_sectors
 
+from .conftest import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .conftest import Sample
 
-NAMES = [
-    "luks1-default-xts512-sha256", "luks1-xts256-sha1", "luks1-cbc-essiv256-sha256", "luks1-cbc-plain128-sha1",
-    "luks1-multikey-utf8-keyfile", "luks1-detached-cbc128", "luks1-serpent-xts512-sha512",
-]  # fmt: skip
+NAMES = names("luks1")
 PHDR_BYTES = 592
 """LUKS1 on-disk format 1.2.3, section 6: magic 6, version 2, words 3 * 32, numbers, digest, salt, uuid, 8 * 48."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cryptlv.errors import CipherError, CredentialError, KeystoreError
+from cryptlv.errors import CredentialError, KeystoreError, UsageError
 from cryptlv.host.system import make_environment
 from cryptlv.keys.handler import VOLUME_KEY, KeystoreAttributes, KeystoreRequest
 from cryptlv.keys.plain import PlainHandler
@@ -45,7 +45,7 @@ def test_nothing_is_stored() -> None:
 
 
 def test_a_hash_makes_no_sense_here() -> None:
-    with pytest.raises(CipherError, match="--hash"):
+    with pytest.raises(UsageError, match="--hash"):
         HANDLER.draft(KeystoreRequest(key_hash="sha256"))
 
 

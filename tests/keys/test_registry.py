@@ -25,7 +25,7 @@ def test_others_are_named_in_the_error(name: str) -> None:
     with pytest.raises(HandlerUnavailable) as caught:
         find_handler(name)
     assert str(caught.value).isprintable()
-    assert "plain, luks1" in str(caught.value)
+    assert "plain, hashed, luks1, luks2" in str(caught.value)
 
 
 def find_in_another_process(folder: Path, source: str, name: str) -> str:

@@ -137,3 +137,36 @@ def _rename_handler(path: Path) -> None:
     header = data[4100 : 4096 + 512]
     struct.pack_into("<I", data, 4096, zlib.crc32(header, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF)
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_copy_of_a_luks2_header_is_told_and_written_anew(vg0: Machine, which: int) -> None:
+    vg0.run("lvcreate", "--type", "crypt", *FAST, "-l1", "-nsecret", "vg0", given=b"word\n")
+    image = vg0.folder / "a.img"
+    place = image.read_bytes().index((b"LUKS\xba\xbe", b"SKUL\xba\xbe")[which])
+    with image.open("r+b") as file:
+        file.seek(place + 5000)
+        file.write(b"\xff")
+    told = vg0.run("lvchange", "-ay", "vg0/secret", given=b"word\n").err
+    assert f"{('first', 'second')[which]} copy: checksum is wrong" in told
+    assert "written anew" in told
+    vg0.run("lvchange", "-an", "vg0/secret")
+    told = vg0.run("lvchange", "-ay", "vg0/secret", given=b"word\n").err
+    assert "WARNING" not in told
+    vg0.run("lvchange", "-an", "vg0/secret")
+    data = image.read_bytes()
+    first, second = data.index(b"LUKS\xba\xbe"), data.index(b"SKUL\xba\xbe")
+    assert data[first + 4096 : second] == data[second + 4096 : second + (second - first)]
+
+
+def test_nothing_is_written_anew_in_a_test_or_with_a_wrong_passphrase(vg0: Machine) -> None:
+    vg0.run("lvcreate", "--type", "crypt", *FAST, "-l1", "-nsecret", "vg0", given=b"word\n")
+    image = vg0.folder / "a.img"
+    place = image.read_bytes().index(b"SKUL\xba\xbe")
+    with image.open("r+b") as file:
+        file.seek(place)
+        file.write(bytes(6))
+    before = image.read_bytes()
+    vg0.run("lvchange", "-ay", "-t", "vg0/secret")
+    assert "no keyslot opens" in vg0.fail("lvchange", "-ay", "vg0/secret", given=b"other\n")
+    assert image.read_bytes() == before

@@ -13,7 +13,7 @@ from cryptlv.ops.commit import commit_change
 from cryptlv.ops.lv_remove import remove
 from cryptlv.ops.pv import mark_used
 from cryptlv.ops.vg_change import change
-from support.disks import MIB, PASSPHRASE, REQUEST, Known, make_disks
+from support.disks import MIB, PASSPHRASE, PLAIN_REQUEST, Known, make_disks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def test_no_secret_is_in_metadata_archives_or_backups(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1, 1))
     key = bytes(range(100, 164))
     with disks.session() as session:
-        lvs.create(session, "vg0", REQUEST.replace(handler="plain", name="raw"), Known(key))
+        lvs.create(session, "vg0", PLAIN_REQUEST.replace(name="raw"), Known(key))
         remove(session, "vg0", ("old",))
     for path in tmp_path.rglob("*"):
         if path.is_file():

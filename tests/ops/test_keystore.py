@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cryptlv.model.vg import VolumeGroup
 
 
-def test_the_image_of_a_luks1_keystore_is_a_luks_header_at_its_extents(tmp_path: Path) -> None:
+def test_the_image_of_a_luks2_keystore_is_a_luks_header_at_its_extents(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1,))
     with disks.session() as session:
         group = session.world().group("vg0")
@@ -34,7 +34,7 @@ def test_the_image_of_a_luks1_keystore_is_a_luks_header_at_its_extents(tmp_path:
     assert place is not None
     pv_id, offset, length = place
     assert len(image) == length
-    assert image.startswith(b"LUKS\xba\xbe\x00\x01")
+    assert image.startswith(b"LUKS\xba\xbe\x00\x02")
     assert disks.devices[group.pv_paths[pv_id]].read(offset, length) == image
 
 

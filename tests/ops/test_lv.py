@@ -15,7 +15,7 @@ from cryptlv.ops.lv_remove import remove
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.keystore import KeystoreSegment
 from support.crash import Event, RecordingDevice
-from support.disks import MIB, REQUEST, Disks, Known, make_disks
+from support.disks import MIB, PLAIN_REQUEST, REQUEST, Disks, Known, make_disks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,9 +67,9 @@ def test_an_encrypted_volume_takes_the_extents_that_a_linear_one_would(tmp_path:
 def test_keystores_take_the_lowest_number_that_is_free(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1,))
     with disks.session() as session:
-        lvs.create(session, "vg0", REQUEST.replace(handler="plain"), Known(bytes(64)))
+        lvs.create(session, "vg0", PLAIN_REQUEST, Known(bytes(64)))
         remove(session, "vg0", ("old",))
-        lvs.create(session, "vg0", REQUEST.replace(name="third", handler="plain"), Known(bytes(64)))
+        lvs.create(session, "vg0", PLAIN_REQUEST.replace(name="third"), Known(bytes(64)))
     assert {lv.name for lv in group_of(disks).lvs} == {"first", "new", "third", "cryptostore1", "cryptostore2"}
 
 

@@ -14,6 +14,7 @@ from cryptlv.ops.lv import _keystore_request
 from cryptlv.ops.lv_plan import LvRequest, plan_volume, policy_of
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.striped import StripedSegment
+from cryptlv.units import KIB
 from support.disks import MIB, REQUEST, make_disks
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def planned(folder: Path, request: LvRequest, areas: tuple[int, ...] = (1, 1, 1)
     with make_disks(folder, areas).session() as session:
         draft = None
         if request.segment_type == "crypt":
-            draft = find_handler(request.handler).draft(_keystore_request(request))
+            draft = find_handler(request.handler).draft(_keystore_request(request, 64 * KIB))
         plan = plan_volume(session, session.world().group("vg0"), request, draft)
     assert check(plan.after) == ()
     assert plan.after.lv(plan.lv.name) == plan.lv

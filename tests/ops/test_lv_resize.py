@@ -14,14 +14,14 @@ from cryptlv.model.sizes import LvSize
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.lv_resize import EXTEND, REDUCE, RESIZE, ResizeRequest, foresee, resize
 from cryptlv.segments.crypt import CryptSegment, reused_tweaks
-from support.disks import MIB, REQUEST, Disks, Known, make_disks
+from support.disks import MIB, PLAIN_REQUEST, REQUEST, Disks, Known, make_disks
 from support.volumes import open_volume
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = bytes(range(64))
-PLAIN = REQUEST.replace(handler="plain", name="raw")
+PLAIN = PLAIN_REQUEST.replace(name="raw")
 
 
 def request(way: str = RESIZE, **size: object) -> ResizeRequest:

@@ -76,7 +76,8 @@ class Disks:
         return True
 
 
-REQUEST = lvs.LvRequest(name="new", size_bytes=3 * MIB, segment_type="crypt", force_iterations=1000)
+REQUEST = lvs.LvRequest(name="new", size_bytes=3 * MIB, segment_type="crypt", pbkdf="pbkdf2", force_iterations=1000)
+PLAIN_REQUEST = REQUEST.replace(handler="plain", pbkdf="", force_iterations=0)
 
 
 def make_disks(folder: Path, areas: tuple[int, ...], contents: Mapping[str, bytes] | None = None) -> Disks:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_BITS = 512
-FAST = ("--pbkdf-force-iterations", "1000")
+FAST = ("--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
 
 
 class Result:

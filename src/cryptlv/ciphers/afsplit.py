@@ -6,7 +6,7 @@ last are random, and the last is the key xored with what the others diffuse to.
 
 from __future__ import annotations
 
-import hashlib
+from cryptlv.ciphers.kdf import new_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ def _xor(left: bytes | bytearray, right: bytes | bytearray | memoryview) -> byte
 
 def _diffuse(block: bytearray, hash_name: str) -> bytearray:
     """H1 of the specification: each digest-sized piece becomes the hash of its big-endian number and itself."""
-    size = hashlib.new(hash_name).digest_size
+    size = new_hash(hash_name).digest_size
     out = bytearray()
     for number, start in enumerate(range(0, len(block), size)):
         piece = block[start : start + size]
-        out += hashlib.new(hash_name, number.to_bytes(4, "big") + piece).digest()[: len(piece)]
+        out += new_hash(hash_name, number.to_bytes(4, "big") + piece).digest()[: len(piece)]
     return out
 
 

@@ -7,14 +7,22 @@ from cryptlv.errors import EXIT_FAILED, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from cryptlv.cli.options import Arguments
     from cryptlv.cli.terminal import Terminal
+    from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
 
 KEYFILE = Option(
     long="keyfile",
     takes="FILE|-",
     help="Take the passphrase or key from a file, whole; - is standard input.",
+)
+KEYFILE_PART = (
+    Option(long="keyfile-offset", takes="BYTES", help="Leave out so many bytes at the key file's beginning."),
+    Option(long="keyfile-size", takes="BYTES", help="Take so many bytes of the key file only."),
 )
 ACTIVATION_OPTIONS = (
     Option(
@@ -26,6 +34,7 @@ ACTIVATION_OPTIONS = (
     Option(long="ignoreactivationskip", short="K", help="Activate also what is flagged to be skipped."),
     Option(long="backend", takes="auto|fuse|nbd", help="Serve as a file, as an NBD export, or as what works here."),
     KEYFILE,
+    *KEYFILE_PART,
 )
 _BACKENDS = ("auto", "fuse", "nbd")
 _AUTOMATIC = frozenset(("a", "ay", "ya"))
@@ -35,9 +44,21 @@ _STATES = dict.fromkeys((*_AUTOMATIC, "y", "e", "ey", "ye", "s", "sy", "ys", "ly
 )
 
 
-def key_file_of(arguments: Arguments) -> str | None:
-    """The value of --keyfile, None when the user is to be asked."""
-    return arguments.text("keyfile") if arguments.has("keyfile") else None
+def credentials_of(arguments: Arguments, warn: Callable[[str], None]) -> AbstractContextManager[Credentials]:
+    """The key file, or the part of it, that the options name, else the user; raises UsageError."""
+    from cryptlv.ops.credentials import credential_source
+
+    part = [option.long for option in KEYFILE_PART if arguments.has(option.long)]
+    if not arguments.has("keyfile"):
+        if part:
+            raise UsageError(f"--{part[0]} needs --keyfile")
+        return credential_source(None, warn)
+    return credential_source(
+        arguments.text("keyfile"),
+        warn,
+        skip_bytes=arguments.number("keyfile-offset"),
+        size_bytes=arguments.number("keyfile-size") if arguments.has("keyfile-size") else None,
+    )
 
 
 def wanted_state(arguments: Arguments) -> bool:
@@ -62,7 +83,6 @@ def set_active(
 ) -> int:
     """(De)activate the named volumes of a group, or all; says what came of it and gives the exit status."""
     from cryptlv.ops import activation
-    from cryptlv.ops.credentials import credential_source
 
     if not active:
         ended, failed = activation.deactivate(session, vg_name, lv_names)
@@ -70,7 +90,7 @@ def set_active(
             terminal.detail(f'Logical volume "{vg_name}/{name}" is no longer active.')
     else:
         backend = arguments.choice("backend", _BACKENDS, "auto")
-        with credential_source(key_file_of(arguments), session.warn) as credentials:
+        with credentials_of(arguments, session.warn) as credentials:
             done, failed = activation.activate(
                 session,
                 vg_name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cryptlv.cli.activation import KEYFILE, key_file_of
+from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of
 from cryptlv.cli.lv import WIPE
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.progress import PROGRESS_JSON, progress
@@ -13,7 +13,6 @@ from cryptlv.cli.terminal import Terminal, open_command, split_lv
 from cryptlv.errors import UsageError
 from cryptlv.ops.activation import KeyRing
 from cryptlv.ops.candidates import parse_pv_argument
-from cryptlv.ops.credentials import credential_source
 from cryptlv.ops.filesystem import check_resizable, grow_filesystem, shrink_filesystem
 from cryptlv.ops.lv_resize import EXTEND, REDUCE, RESIZE, ResizeRequest, foresee, resize
 from cryptlv.units import format_size
@@ -53,7 +52,7 @@ def _run(arguments: Arguments, way: str) -> int:
         watch = stack.enter_context(progress(arguments, arguments.command.name)) if arguments.has("wipe") else None
         keys = None
         if arguments.has("resizefs") and not session.test:
-            credentials = stack.enter_context(credential_source(key_file_of(arguments), session.warn))
+            credentials = stack.enter_context(credentials_of(arguments, session.warn))
             keys = stack.enter_context(KeyRing(credentials, session.warn))
         foreseen = None
         if way != EXTEND or keys is not None:
@@ -108,6 +107,7 @@ _FILE_SYSTEM = (
         help="Check and resize its ext2, ext3 or ext4 file system, too.",
     ),
     KEYFILE,
+    *KEYFILE_PART,
 )
 _WIPING = (WIPE, PROGRESS_JSON)
 _TYPE = Option(long="type", takes="linear|striped|crypt", help="What is added; the volume's own type.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import KEYFILE, key_file_of
+from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.sizes import (
     ALLOCATION,
@@ -23,8 +23,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
 
-_STORE_ONLY = ("handler", "cipher", "keysize", "hash", "iter-time", "pbkdf-force-iterations")
-_CRYPT_ONLY = ("cryptostore", "keyfile", *_STORE_ONLY)
+_KEYSTORE = (
+    Option(long="handler", takes="NAME", help="How the key is obtained; luks2 is the default."),
+    Option(long="cipher", takes="SPEC", help="dm-crypt's specification; aes-xts-plain64."),
+    Option(long="keysize", takes="BITS", help="Size of the volume key; 512."),
+    Option(long="hash", takes="NAME", help="Hash of the passphrase's derivation; sha256, for handler hashed sha512."),
+    Option(long="sector-size", takes="BYTES", help="What is encrypted at a time: 512, 1024, 2048 or 4096; 512."),
+    Option(long="pbkdf", takes="argon2id|argon2i|pbkdf2", help="The passphrase's derivation; argon2id for luks2."),
+    Option(long="pbkdf-memory", takes="KIB", help="The most memory that Argon2 may take; 1048576."),
+    Option(long="pbkdf-parallel", takes="NUMBER", help="The most processors that Argon2 may use; 4."),
+    Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
+    Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations or passes instead."),
+    Option(long="luks2-metadata-size", takes="Size[m|UNIT]", help="Size of a copy of the LUKS2 header; 16k."),
+    Option(long="luks2-keyslots-size", takes="Size[m|UNIT]", help="Room for keyslots; 8 of them, and what is left."),
+)
+_STORE_ONLY = tuple(option.long for option in _KEYSTORE)
+_CRYPT_ONLY = ("cryptostore", "keyfile", *(option.long for option in KEYFILE_PART), *_STORE_ONLY)
 
 
 def _names(arguments: Arguments) -> tuple[str, str, tuple[str, ...]]:
@@ -81,17 +95,20 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         key_hash=arguments.text("hash"),
         iter_time_ms=arguments.number("iter-time", 2000),
         force_iterations=arguments.number("pbkdf-force-iterations"),
+        pbkdf=arguments.text("pbkdf"),
+        pbkdf_memory_kib=arguments.number("pbkdf-memory"),
+        pbkdf_lanes=arguments.number("pbkdf-parallel"),
+        sector_size=arguments.number("sector-size"),
+        metadata_bytes=arguments.size_bytes("luks2-metadata-size") or 0,
+        keyslots_bytes=arguments.size_bytes("luks2-keyslots-size") or 0,
     )
 
 
 def _lvcreate(arguments: Arguments) -> int:
-    from cryptlv.ops.credentials import credential_source
-
     vg_name, name, words = _names(arguments)
     request = _request(arguments, name, words)
-    key_file = key_file_of(arguments)
     terminal = Terminal(arguments)
-    with open_command(arguments, terminal) as session, credential_source(key_file, session.warn) as credentials:
+    with open_command(arguments, terminal) as session, credentials_of(arguments, session.warn) as credentials:
         made = create(session, vg_name, request, credentials)
     terminal.say(f'Logical volume "{made.name}" created.')
     return 0
@@ -119,22 +136,19 @@ LVCREATE = Command(
         Option(long="setactivationskip", short="k", takes="y|n", help="Leave it out when volumes are activated."),
         Option(long="setautoactivation", takes="y|n", help="Whether it is activated at boot."),
         Option(long="cryptostore", takes="NAME", help="Share the key of this keystore instead of making one."),
-        Option(long="handler", takes="NAME", help="How the key is obtained; luks1 is the default."),
-        Option(long="cipher", takes="SPEC", help="dm-crypt's specification; aes-xts-plain64."),
-        Option(long="keysize", takes="BITS", help="Size of the volume key; 512."),
-        Option(long="hash", takes="NAME", help="Hash of the passphrase's derivation; sha256."),
+        *_KEYSTORE,
         KEYFILE,
-        Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
-        Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations instead."),
+        *KEYFILE_PART,
         Option(long="activate", short="a", takes="n", help="Accepted for lvm2's sake: a new volume is not active."),
         Option(long="zero", short="Z", takes="y|n", help="Whether the first 4 KiB are zeroed; y."),
         Option(long="wipesignatures", short="W", takes="y|n", help="Accepted for lvm2's sake: see --zero."),
     ),
     run=_lvcreate,
     notes="""
-Handler luks1 makes a random volume key and keeps it in a LUKS1 header, in the hidden volume cryptostoreN; the
-passphrase opens slot 0. Handler plain stores nothing: the user gives the volume key itself, raw in a key file or
-typed as hexadecimal digits.
+Handler luks2 makes a random volume key and keeps it in a LUKS2 header, in the hidden volume cryptostoreN; the
+passphrase opens slot 0. Handler luks1 does so with a LUKS1 header. Handlers plain and hashed store nothing, and do
+not notice a wrong key: for plain the user gives the volume key itself, raw in a key file or typed as hexadecimal
+digits; for hashed it is the hash of a passphrase, as cryptsetup open --type plain makes it.
 
 With --cryptostore the volume has the key of the others of that keystore, and sectors of its own in the numbering of
 the cipher, so that no two sectors are ever encrypted alike; their passphrase is asked for. With -i an encrypted

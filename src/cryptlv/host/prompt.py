@@ -1,8 +1,9 @@
 """Passphrases and keys from the user: a key file, standard input, or a terminal without echo.
 
 The rules for newlines are cryptsetup's (cryptsetup(8), "Notes on passphrase processing"): a key file is taken whole,
-newlines and all, and so is standard input named as `--keyfile -`; standard input that was not named gives one line of
-512 bytes at most, without its newline; a terminal gives a line. Bytes are bytes: no encoding is looked at.
+newlines and all, and so is standard input named as `--keyfile -`, or the part of them that was asked for; standard
+input that was not named gives one line of 512 bytes at most, without its newline; a terminal gives a line. Bytes are
+bytes: no encoding is looked at. What is read goes into memory that is overwritten, past the interpreter's buffers.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 
 from cryptlv.errors import CredentialError
 from cryptlv.host.system import forbid_dumps
 from cryptlv.names import printable
+from cryptlv.record import Record
 from cryptlv.secret import Passphrase
 from cryptlv.units import MIB
 
@@ -25,12 +28,27 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = 512
 MAX_KEY_FILE_BYTES = 8 * MIB
 _STDIN = 0
+_NEWLINE = 0x0A
+
+
+class KeyFile(Record):
+    """Where a passphrase or key is to be read: a path, or "-" for standard input, without its first `skip_bytes`;
+    `size_bytes` of it, None for all."""
+
+    path: str
+    skip_bytes: int = 0
+    size_bytes: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """As messages call it."""
+        return "standard input" if self.path == "-" else f"key file {printable(self.path)}"
 
 
 class CredentialSource:
-    """See `cryptlv.ops.credentials.Credentials`. `key_file` is a path, "-" for standard input, None to ask."""
+    """See `cryptlv.ops.credentials.Credentials`. `key_file` is None to ask."""
 
-    def __init__(self, key_file: str | None, warn: Callable[[str], None]) -> None:
+    def __init__(self, key_file: KeyFile | None, warn: Callable[[str], None]) -> None:
         self._key_file = key_file
         self._warn = warn
         self._whole: Passphrase | None = None
@@ -85,30 +103,35 @@ def _checked(data: bytearray, problem_when_empty: str) -> Passphrase:
 
 def _read_line(descriptor: int, problem_at_end: str) -> bytearray:
     """One line without its newline, read byte by byte so that what follows stays for who asks next."""
-    line = bytearray()
-    while len(line) <= MAX_LINE_BYTES:
-        byte = os.read(descriptor, 1)
-        if not byte and not line:
-            raise CredentialError(problem_at_end)
-        if not byte or byte == b"\n":
-            return line
-        line += byte
-    line[:] = bytes(len(line))
-    raise CredentialError(f"the line is longer than {MAX_LINE_BYTES} bytes; use --keyfile for long ones")
+    line = bytearray(MAX_LINE_BYTES + 1)
+    with memoryview(line) as view:
+        for length in range(len(line)):
+            got = os.readv(descriptor, [view[length : length + 1]])
+            if not got and not length:
+                raise CredentialError(problem_at_end)
+            if not got or view[length] == _NEWLINE:
+                break
+        else:
+            view[:] = bytes(len(view))
+            raise CredentialError(f"the line is longer than {MAX_LINE_BYTES} bytes; use --keyfile for long ones")
+    del line[length:]
+    return line
 
 
-def _read_key_file(path: str, kind: str, warn: Callable[[str], None]) -> Passphrase:
-    name = "standard input" if path == "-" else f"key file {printable(path)}"
+def _read_key_file(key_file: KeyFile, kind: str, warn: Callable[[str], None]) -> Passphrase:
+    path, name = key_file.path, key_file.shown
     if not path:
         raise CredentialError("--keyfile needs the path of a file, or - for standard input")
     descriptor = _STDIN
     try:
         if path != "-":
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
             mode = os.fstat(descriptor).st_mode
             if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
                 warn(f"{name} can be used by others (mode {stat.S_IMODE(mode):04o}); protect it: chmod 600")
-        return _checked(_read_whole(descriptor, name), f"{name} is empty: it holds no {kind}")
+        if os.isatty(descriptor):
+            raise CredentialError(f"{name} is a terminal; leave --keyfile out to be asked there")
+        return _checked(_read_part(descriptor, key_file), f"{name} is empty: it holds no {kind}")
     except OSError as error:
         raise CredentialError(f"{name}: cannot read: {error.strerror}") from None
     finally:
@@ -116,14 +139,41 @@ def _read_key_file(path: str, kind: str, warn: Callable[[str], None]) -> Passphr
             os.close(descriptor)
 
 
-def _read_whole(descriptor: int, name: str) -> bytearray:
-    data = bytearray()
-    while more := os.read(descriptor, 65536):
-        data += more
-        if len(data) > MAX_KEY_FILE_BYTES:
-            data[:] = bytes(len(data))
+def _read_part(descriptor: int, key_file: KeyFile) -> bytearray:
+    """The bytes that are meant (lib/utils.c:crypt_keyfile_device_read); raises CredentialError when too many, or when
+    those that were asked for are not all there."""
+    name, size = key_file.shown, key_file.size_bytes
+    _skip(descriptor, key_file)
+    if size is not None and not 0 < size <= MAX_KEY_FILE_BYTES:
+        raise CredentialError(f"--keyfile-size {size} is out of range (1 byte to {MAX_KEY_FILE_BYTES // MIB} MiB)")
+    data = bytearray(MAX_KEY_FILE_BYTES + 1 if size is None else size)
+    length = 0
+    with memoryview(data) as view:
+        while length < len(data) and (got := os.readv(descriptor, [view[length:]])):
+            length += got
+        if length > MAX_KEY_FILE_BYTES or (size is not None and length < size):
+            view[:length] = bytes(length)
+            if size is not None:
+                raise CredentialError(f"{name} has only {length} bytes of the {size} that --keyfile-size asks for")
             raise CredentialError(f"{name} is larger than {MAX_KEY_FILE_BYTES // MIB} MiB, too large for a key")
+    del data[length:]
     return data
+
+
+def _skip(descriptor: int, key_file: KeyFile) -> None:
+    """Go past the first bytes, also of what cannot be sought in."""
+    left = key_file.skip_bytes
+    with suppress(OSError):
+        if left and stat.S_ISREG(os.fstat(descriptor).st_mode) and os.fstat(descriptor).st_size >= left:
+            os.lseek(descriptor, left, os.SEEK_CUR)
+            return
+    waste = bytearray(min(left, MIB))
+    while left:
+        got = os.readv(descriptor, [memoryview(waste)[: min(left, MIB)]])
+        waste[:] = bytes(len(waste))
+        if not got:
+            raise CredentialError(f"{key_file.shown} ends before --keyfile-offset {key_file.skip_bytes}")
+        left -= got
 
 
 def _ask(prompt: str) -> bytearray:

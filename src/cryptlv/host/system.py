@@ -30,6 +30,9 @@ STOCK_LOCK_DIR = "/run/lock/lvm"
 STOCK_RUN_DIR = "/run/lvm"
 _OWN_DEVICES = "cryptlv.devices"
 _PR_SET_DUMPABLE = 4
+_LEAST_MEMORY_KIB = 128 * 1024
+_BOGUS_MEMORY_KIB = 1024 * 1024
+"""What is taken where the system's word on its memory cannot be believed."""
 
 
 class Directories(Record):
@@ -164,7 +167,27 @@ def make_environment(command: str, system_id: str = "") -> Environment:
         uname=f"{system.sysname} {system.nodename} {system.release} {system.version} {system.machine}",
         command=command,
         system_id=system_id,
+        cpus=os.cpu_count() or 1,
+        usable_memory_kib=observe_usable_memory,
     )
+
+
+def observe_usable_memory(path: str = "/proc/meminfo") -> int:
+    """KiB of memory that a key derivation may take here, as cryptsetup reckons (lib/utils_pbkdf.c): half of all;
+    where that is less than 2 GiB and there is no swap, no more than half of what is free."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            words = [line.split() for line in file]
+        found = {word[0].rstrip(":"): int(word[1]) for word in words if len(word) > 1}
+        total, swap, free = found["MemTotal"], found["SwapTotal"], found["MemFree"]
+    except (OSError, ValueError, KeyError):
+        return _BOGUS_MEMORY_KIB
+    if not _LEAST_MEMORY_KIB <= total < 2**32:
+        return _BOGUS_MEMORY_KIB
+    half, free_half = total // 2, free // 2
+    if half < 2 * _BOGUS_MEMORY_KIB and not swap and 64 * 1024 < free_half < half:
+        return free_half
+    return half
 
 
 def observe_page_sectors() -> int:

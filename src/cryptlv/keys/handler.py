@@ -6,6 +6,8 @@ A handler is given what the user asked for, or what the metadata says of a keyst
 
 from __future__ import annotations
 
+from cryptlv.errors import KeystoreError, UsageError
+from cryptlv.names import printable
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
@@ -22,7 +24,10 @@ VOLUME_KEY = "volume key"
 class KeystoreRequest(Record):
     """What the user asked for; "" and 0 stand for the handler's defaults.
 
-    `iter_time_ms` is how long unlocking may take, `force_iterations` an exact PBKDF2 count instead.
+    `iter_time_ms` is how long unlocking may take, `force_iterations` an exact count of PBKDF2's iterations or
+    Argon2's passes instead. `pbkdf` is one of ciphers/kdf.py:KDFS, `pbkdf_memory_kib` and `pbkdf_lanes` are for
+    Argon2. `sector_size` is in bytes; `metadata_bytes` and `keyslots_bytes` are the sizes of a header's parts. Images
+    take whole units of `unit_bytes`, so that a handler may use the rest of the last one.
     """
 
     cipher: str = ""
@@ -30,6 +35,43 @@ class KeystoreRequest(Record):
     key_hash: str = ""
     iter_time_ms: int = 2000
     force_iterations: int = 0
+    pbkdf: str = ""
+    pbkdf_memory_kib: int = 0
+    pbkdf_lanes: int = 0
+    sector_size: int = 0
+    metadata_bytes: int = 0
+    keyslots_bytes: int = 0
+    unit_bytes: int = 0
+
+
+def refuse_options(handler: str, request: KeystoreRequest, takes: tuple[str, ...] = ()) -> None:
+    """Raise UsageError for what was asked for, besides cipher and key size, of a handler that has no such thing;
+    `takes` are the fields that it has."""
+    for name, option in _OPTIONS.items():
+        if name not in takes and getattr(request, name) != KeystoreRequest.__defaults__[name]:
+            raise UsageError(f"handler {handler} takes no --{option}")
+
+
+def check_agreement(attributes: KeystoreAttributes, kind: str, cipher: str, key_size_bits: int) -> None:
+    """Raise KeystoreError when the metadata of a keystore say something else than the header in it."""
+    for said, found in ((attributes.cipher, cipher), (attributes.key_size_bits, key_size_bits)):
+        if said and said != found:
+            shown, there = printable(str(said)), printable(str(found))
+            raise KeystoreError(f"the metadata says {shown}, but the {kind} header says {there}")
+
+
+_OPTIONS = {
+    "key_hash": "hash",
+    "iter_time_ms": "iter-time",
+    "force_iterations": "pbkdf-force-iterations",
+    "pbkdf": "pbkdf",
+    "pbkdf_memory_kib": "pbkdf-memory",
+    "pbkdf_lanes": "pbkdf-parallel",
+    "sector_size": "sector-size",
+    "metadata_bytes": "luks2-metadata-size",
+    "keyslots_bytes": "luks2-keyslots-size",
+}
+"""What users call the fields of a request."""
 
 
 class KeystoreDraft(Record):
@@ -58,18 +100,24 @@ class KeystoreAttributes(Record):
 
 
 class CipherParameters(Record):
-    """What the sector engine, or dm-crypt, needs besides the key."""
+    """What the sector engine, or dm-crypt, needs besides the key.
+
+    `remarks` are what a user should know of the image, such as damage that does no harm yet; `mends` are the bytes,
+    by their offset in the image, that would make it whole.
+    """
 
     cipher: str
     key_size_bits: int
     sector_size: int = 512
+    remarks: tuple[str, ...] = ()
+    mends: tuple[tuple[int, bytes], ...] = ()
 
 
 if TYPE_CHECKING:
 
     class KeyHandler(Protocol):
-        """The interface of every handler. Methods raise CipherError, KeystoreError, CredentialError, or
-        WrongCredential when the credential opens nothing."""
+        """The interface of every handler. Methods raise CipherError, KeystoreError, CredentialError, UsageError for a
+        request, or WrongCredential when the credential opens nothing."""
 
         @property
         def name(self) -> str:

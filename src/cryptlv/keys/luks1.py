@@ -1,42 +1,43 @@
 """The luks1 handler: the keystore's extents are a LUKS1 header (LUKS1 On-Disk Format Specification 1.2.3).
 
 A passphrase goes through PBKDF2 to the key that decrypts a slot's key material; merged, that is a candidate, and
-PBKDF2 of the candidate is compared with the header's digest. The format does not let one tell a wrong passphrase from
-key material that was damaged: both end in a candidate that is not the key.
+PBKDF2 of the candidate is compared with the header's digest.
 """
 
 from __future__ import annotations
 
 from hmac import compare_digest
 
-from cryptlv.ciphers.afsplit import merge, split
-from cryptlv.ciphers.engine import open_sector_cipher
 from cryptlv.ciphers.kdf import (
-    MAX_ITERATIONS,
+    MAX_WORK,
     MIN_ITERATIONS,
+    PBKDF2,
+    KdfParameters,
     check_hash,
     iterations_for,
     pbkdf2,
     pbkdf2_iterations_per_second,
 )
 from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
-from cryptlv.errors import CipherError, CredentialError, KeystoreError, WrongCredential
-from cryptlv.keys.handler import PASSPHRASE, CipherParameters, KeystoreDraft
+from cryptlv.errors import CipherError, CredentialError, KeystoreError
+from cryptlv.keys.handler import PASSPHRASE, CipherParameters, KeystoreDraft, check_agreement, refuse_options
 from cryptlv.keys.luks1_header import (
     DIGEST_BYTES,
     KEYSLOTS,
     SALT_BYTES,
-    STRIPES,
     Keyslot,
     Luks1Header,
     decode_header,
+    decode_marks,
     empty_slot,
     encode_header,
     image_bytes,
+    put_mark,
+    slot_bytes,
 )
-from cryptlv.names import printable
+from cryptlv.keys.material import derived_key, find_damage, mark, material_bytes, nothing_opened, seal, unseal
 from cryptlv.secret import VolumeKey
-from cryptlv.units import SECTOR_SIZE, round_up
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from cryptlv.secret import Secret
 
 DEFAULT_HASH = "sha256"
-_DIGEST_MS = 125
+DIGEST_MS = 125
 """The digest's iterations take an eighth of a second, as cryptsetup's do."""
 
 
@@ -56,10 +57,13 @@ class Luks1Handler:
     credential_kind = PASSPHRASE
 
     def draft(self, request: KeystoreRequest) -> KeystoreDraft:
+        refuse_options(self.name, request, ("key_hash", "iter_time_ms", "force_iterations", "pbkdf"))
+        if request.pbkdf not in ("", PBKDF2):
+            raise CipherError(f"a LUKS1 header has {PBKDF2} only; leave --pbkdf out, or take --handler luks2")
         spec, bits = choose(request.cipher, request.key_size_bits)
         hash_name = check_hash(request.key_hash or DEFAULT_HASH)
         if request.force_iterations:
-            _check_count(request.force_iterations)
+            check_count(request.force_iterations)
         return KeystoreDraft(
             handler=self.name,
             cipher=spec.render(),
@@ -87,16 +91,14 @@ class Luks1Handler:
             key_bytes=key_bytes,
             digest=bytes(DIGEST_BYTES),
             digest_salt=env.random_bytes(SALT_BYTES),
-            digest_iterations=iterations_for(rate, _DIGEST_MS),
+            digest_iterations=iterations_for(rate, DIGEST_MS),
             uuid=uuid,
             keyslots=tuple(empty_slot(number, key_bytes) for number in range(KEYSLOTS)),
         )
         with volume_key.reveal() as view:
             header = header.replace(digest=_digest(header, view))
         image = bytearray(draft.image_bytes)
-        header = add_key(
-            header, image, 0, volume_key=volume_key, credential=credential, iterations=iterations, env=env
-        )
+        add_key(header, image, 0, volume_key=volume_key, credential=credential, iterations=iterations, env=env)
         return bytes(image), volume_key
 
     def parameters(self, attributes: KeystoreAttributes, image: bytes) -> CipherParameters:
@@ -104,50 +106,71 @@ class Luks1Handler:
         spec = parse_cipher_spec(header.cipher)
         check_key_bits(spec, header.key_bytes * 8)
         check_hash(header.hash_name)
-        for said, found in ((attributes.cipher, header.cipher), (attributes.key_size_bits, header.key_bytes * 8)):
-            if said and said != found:
-                raise KeystoreError(f"the metadata says {printable(str(said))}, but the LUKS1 header says {found}")
+        check_agreement(attributes, "LUKS1", header.cipher, header.key_bytes * 8)
         return CipherParameters(cipher=spec.render(), key_size_bits=header.key_bytes * 8)
 
     def unlock(self, attributes: KeystoreAttributes, image: bytes, credential: Secret) -> VolumeKey:
-        header = decode_header(image)
         self.parameters(attributes, image)
-        active = [number for number, slot in enumerate(header.keyslots) if slot.active]
-        if not active:
-            raise KeystoreError("LUKS1 header: no keyslot is active, nothing can open this keystore")
-        for number in active:
-            key = open_slot(header, image, number, credential)
-            if key is not None:
-                return key
-        raise WrongCredential("no keyslot opens with this passphrase")
+        return unlock_header(decode_header(image), image, credential)
 
 
-def _check_count(iterations: int) -> None:
-    if not MIN_ITERATIONS <= iterations <= MAX_ITERATIONS:
-        raise CipherError(f"{iterations} PBKDF2 iterations are not between {MIN_ITERATIONS} and {MAX_ITERATIONS}")
+def check_count(iterations: int) -> None:
+    """Raise CipherError for a count of PBKDF2 iterations that a new keyslot cannot have."""
+    if not MIN_ITERATIONS <= iterations <= MAX_WORK:
+        raise CipherError(f"{iterations} PBKDF2 iterations are not between {MIN_ITERATIONS} and {MAX_WORK}")
+
+
+def unlock_header(header: Luks1Header, image: bytes, credential: Secret) -> VolumeKey:
+    """The volume key of the first keyslot that opens.
+
+    Raises WrongCredential; KeystoreError when no keyslot is active, or when the passphrase may be right but the key
+    material is damaged; CipherError.
+    """
+    active = [number for number, slot in enumerate(header.keyslots) if slot.active]
+    if not active:
+        raise KeystoreError("LUKS1 header: no keyslot is active, nothing can open this keystore")
+    for number in active:
+        key = open_slot(header, image, number, credential)
+        if key is not None:
+            return key
+    damage = {}
+    for number, kept in enumerate(decode_marks(image, header)):
+        slot = header.keyslots[number]
+        if slot.active:
+            damage[number] = find_damage(_material(header, slot, image), slot.salt, kept)
+    raise nothing_opened("LUKS1", damage)
 
 
 def _digest(header: Luks1Header, key: memoryview) -> bytes:
     return bytes(pbkdf2(header.hash_name, key, header.digest_salt, header.digest_iterations, DIGEST_BYTES))
 
 
-def _derived_key(header: Luks1Header, slot: Keyslot, credential: Secret) -> VolumeKey:
-    with credential.reveal() as view:
-        return VolumeKey(pbkdf2(header.hash_name, view, slot.salt, slot.iterations, header.key_bytes))
+def _kdf(header: Luks1Header, slot: Keyslot) -> KdfParameters:
+    return KdfParameters(kind=PBKDF2, iterations=slot.iterations, salt=slot.salt, key_hash=header.hash_name)
+
+
+def _material(header: Luks1Header, slot: Keyslot, image: bytes) -> bytes:
+    start = slot.offset_sectors * SECTOR_SIZE
+    return image[start : start + material_bytes(header.key_bytes)]
+
+
+def _slot(header: Luks1Header, number: int) -> Keyslot:
+    if not 0 <= number < len(header.keyslots):
+        raise KeystoreError(f"LUKS1 header: there is no keyslot {number}")
+    return header.keyslots[number]
 
 
 def open_slot(header: Luks1Header, image: bytes, number: int, credential: Secret) -> VolumeKey | None:
-    """The volume key from one keyslot, None when the credential does not open it; raises CipherError."""
-    slot = header.keyslots[number]
-    start = slot.offset_sectors * SECTOR_SIZE
-    length = round_up(header.key_bytes * STRIPES, SECTOR_SIZE)
-    material = bytearray(image[start : start + length])
-    with _derived_key(header, slot, credential) as derived:
-        cipher = open_sector_cipher(header.cipher, derived)
-        cipher.decrypt(material, 0)
-        cipher.close()
-    candidate = VolumeKey(merge(material, header.key_bytes, STRIPES, header.hash_name))
-    material[:] = bytes(len(material))
+    """The volume key from one keyslot, None when the credential does not open it.
+
+    Raises KeystoreError for a keyslot that is not there or is disabled, CipherError.
+    """
+    slot = _slot(header, number)
+    if not slot.active:
+        raise KeystoreError(f"LUKS1 header: keyslot {number} is disabled")
+    material = _material(header, slot, image)
+    with derived_key(_kdf(header, slot), credential, header.key_bytes) as derived:
+        candidate = unseal(material, derived, header.cipher, header.hash_name, header.key_bytes)
     with candidate.reveal() as view:
         right = compare_digest(_digest(header, view), header.digest)
     if right:
@@ -171,24 +194,37 @@ def add_key(
     Raises KeystoreError for a slot that is not there or is in use, CredentialError for an empty credential,
     CipherError for a count of iterations that is out of range.
     """
-    if not 0 <= number < len(header.keyslots):
-        raise KeystoreError(f"LUKS1 header: there is no keyslot {number}")
-    old = header.keyslots[number]
+    old = _slot(header, number)
     if old.active:
         raise KeystoreError(f"LUKS1 header: keyslot {number} is in use")
     if not len(credential):
         raise CredentialError("an empty passphrase protects nothing; give another")
-    _check_count(iterations)
+    check_count(iterations)
     slot = old.replace(active=True, iterations=iterations, salt=env.random_bytes(SALT_BYTES))
-    with volume_key.reveal() as view:
-        material = split(view, STRIPES, header.hash_name, env.random_bytes)
-    material += bytes(-len(material) % SECTOR_SIZE)
-    with _derived_key(header, slot, credential) as derived:
-        cipher = open_sector_cipher(header.cipher, derived)
-        cipher.encrypt(material, 0)
-        cipher.close()
+    with derived_key(_kdf(header, slot), credential, header.key_bytes) as derived:
+        material = seal(volume_key, derived, header.cipher, header.hash_name, env.random_bytes)
     start = slot.offset_sectors * SECTOR_SIZE
     image[start : start + len(material)] = material
+    put_mark(image, header, number, mark(slot.salt, material))
+    return _put_slot(header, image, number, slot)
+
+
+def remove_key(header: Luks1Header, image: bytearray, number: int, env: Environment) -> Luks1Header:
+    """Disable keyslot `number` of `image`, in place, its key material overwritten; gives the new header.
+
+    Raises KeystoreError for a slot that is not there or is disabled already.
+    """
+    slot = _slot(header, number)
+    if not slot.active:
+        raise KeystoreError(f"LUKS1 header: keyslot {number} is disabled")
+    start, length = slot.offset_sectors * SECTOR_SIZE, slot_bytes(header.key_bytes)
+    length = min(length, len(image) - start)
+    image[start : start + length] = env.random_bytes(length)
+    gone = slot.replace(active=False, iterations=0, salt=bytes(SALT_BYTES))
+    return _put_slot(header, image, number, gone)
+
+
+def _put_slot(header: Luks1Header, image: bytearray, number: int, slot: Keyslot) -> Luks1Header:
     slots = tuple(slot if place == number else other for place, other in enumerate(header.keyslots))
     header = header.replace(keyslots=slots)
     encoded = encode_header(header)

@@ -3,24 +3,30 @@
 Big endian, 592 bytes: magic, version, cipher name, cipher mode, hash, payload offset (sectors), key bytes, digest of
 the volume key with its salt and iterations, UUID, and eight keyslots of 48 bytes each. A keyslot's key material lies
 at its own offset (sectors), `stripes` times the key's length.
+
+Headers that this program makes have marks of their key material (keys/material.py) in the gap that the format leaves
+before it: eight bytes of magic and a mark for each keyslot. Other programs leave them alone.
 """
 
 from __future__ import annotations
 
 import struct
 
-from cryptlv.ciphers.kdf import MAX_ITERATIONS
+from cryptlv.ciphers.kdf import MAX_WORK
 from cryptlv.errors import KeystoreError
+from cryptlv.keys.material import MARK_BYTES, STRIPES, material_bytes
 from cryptlv.names import printable
 from cryptlv.record import Record
 from cryptlv.units import SECTOR_SIZE, round_up
 
 HEADER_BYTES = 592
 KEYSLOTS = 8
-STRIPES = 4000
 SALT_BYTES = 32
 DIGEST_BYTES = 20
 _MAGIC = b"LUKS\xba\xbe"
+_MAGIC_IN_REENCRYPTION = b"LUKS\xde\xad"
+"""What cryptsetup-reencrypt(8) writes there while it is at work (src/utils_reencrypt_luks1.c)."""
+_MARKS_OFFSET, _MARKS_MAGIC = 1024, b"cryptlv\x01"
 _ACTIVE, _DISABLED = 0x00AC71F3, 0x0000DEAD
 _HEAD = struct.Struct(">6sH32s32s32sII20s32sI40s")
 _SLOT = struct.Struct(">II32sII")
@@ -91,6 +97,8 @@ def decode_header(image: bytes) -> Luks1Header:
         raise KeystoreError(f"LUKS1 header: {len(image)} bytes are too few")
     fields = _HEAD.unpack_from(image)
     magic, version, name, mode, hash_name, payload, key_bytes, digest, salt, iterations, uuid = fields
+    if magic == _MAGIC_IN_REENCRYPTION:
+        raise KeystoreError("LUKS1 header: a re-encryption was begun and not ended; end it with cryptsetup reencrypt")
     if magic != _MAGIC:
         raise KeystoreError("LUKS1 header: magic is wrong, there is no LUKS header here")
     if version != 1:
@@ -118,7 +126,7 @@ def decode_header(image: bytes) -> Luks1Header:
 
 
 def _check_iterations(what: str, iterations: int) -> None:
-    if not 0 < iterations <= MAX_ITERATIONS:
+    if not 0 < iterations <= MAX_WORK:
         raise KeystoreError(f"LUKS1 header: {what} has {iterations} iterations, out of range")
 
 
@@ -135,7 +143,7 @@ def _decode_slot(number: int, fields: tuple[int, int, bytes, int, int]) -> Keysl
 
 def _check_places(header: Luks1Header, available_bytes: int) -> None:
     """Key material lies behind the header, inside the image, before the payload, and apart (LUKS_check_keyslots)."""
-    length = round_up(header.key_bytes * STRIPES, SECTOR_SIZE)
+    length = material_bytes(header.key_bytes)
     end_of_all = available_bytes
     if header.payload_offset_sectors:
         end_of_all = min(end_of_all, header.payload_offset_sectors * SECTOR_SIZE)
@@ -183,3 +191,22 @@ def check_words(header: Luks1Header) -> None:
     for word, limit in fields:
         if len(word) > limit or not word.isascii():
             raise KeystoreError(f"LUKS1 header: {printable(word)!r} does not fit into its field")
+
+
+def decode_marks(image: bytes, header: Luks1Header) -> tuple[bytes, ...]:
+    """The mark of each keyslot's material, b"" where there is none; never an error."""
+    end = _MARKS_OFFSET + len(_MARKS_MAGIC) + KEYSLOTS * MARK_BYTES
+    is_free = all(slot.offset_sectors * SECTOR_SIZE >= end for slot in header.keyslots)
+    if not is_free or image[_MARKS_OFFSET : _MARKS_OFFSET + len(_MARKS_MAGIC)] != _MARKS_MAGIC:
+        return (b"",) * KEYSLOTS
+    first = _MARKS_OFFSET + len(_MARKS_MAGIC)
+    return tuple(bytes(image[first + n * MARK_BYTES : first + (n + 1) * MARK_BYTES]) for n in range(KEYSLOTS))
+
+
+def put_mark(image: bytearray, header: Luks1Header, number: int, mark: bytes) -> None:
+    """Keep a keyslot's mark, where the key material leaves room for it."""
+    marks = list(decode_marks(bytes(image[:_ALIGN_BYTES]), header))
+    marks[number] = mark
+    block = _MARKS_MAGIC + b"".join(kept.ljust(MARK_BYTES, b"\0") for kept in marks)
+    if all(slot.offset_sectors * SECTOR_SIZE >= _MARKS_OFFSET + len(block) for slot in header.keyslots):
+        image[_MARKS_OFFSET : _MARKS_OFFSET + len(block)] = block

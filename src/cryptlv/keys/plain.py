@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
 from cryptlv.errors import CipherError, CredentialError, KeystoreError
-from cryptlv.keys.handler import VOLUME_KEY, CipherParameters, KeystoreDraft
+from cryptlv.keys.handler import VOLUME_KEY, CipherParameters, KeystoreDraft, refuse_options
 from cryptlv.secret import VolumeKey
 
 TYPE_CHECKING = False
@@ -28,8 +28,7 @@ class PlainHandler:
     credential_kind = VOLUME_KEY
 
     def draft(self, request: KeystoreRequest) -> KeystoreDraft:
-        if request.key_hash:
-            raise CipherError("handler plain hashes nothing, the key is taken as it is; leave --hash out")
+        refuse_options(self.name, request)
         spec, bits = choose(request.cipher, request.key_size_bits)
         return KeystoreDraft(
             handler=self.name, cipher=spec.render(), key_size_bits=bits, key_hash="", image_bytes=0, request=request

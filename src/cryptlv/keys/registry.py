@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from cryptlv.keys.handler import KeyHandler
 
 ENTRY_POINT_GROUP = "cryptlv.key_handlers"
-BUILT_IN = {"plain": "cryptlv.keys.plain:PlainHandler", "luks1": "cryptlv.keys.luks1:Luks1Handler"}
+BUILT_IN = {
+    "plain": "cryptlv.keys.plain:PlainHandler",
+    "hashed": "cryptlv.keys.hashed:HashedHandler",
+    "luks1": "cryptlv.keys.luks1:Luks1Handler",
+    "luks2": "cryptlv.keys.luks2:Luks2Handler",
+}
 
 
 def find_handler(name: str) -> KeyHandler:

@@ -6,7 +6,7 @@ from cryptlv.activate.process import ServeRequest, active_lv_ids, clean_stale, f
 from cryptlv.errors import CryptlvError, InUseError, RefusedError, WrongCredential
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import printable
-from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+from cryptlv.ops.keystore import attributes_of, keystore_segment, mend_image, read_image
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
@@ -180,8 +180,26 @@ def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, key
             backend=backend,
             run_dir=session.directories.run_dir,
         )
+        for name, (parameters, _) in unlocked.items():
+            _mend(session, vg_name, name, parameters)
         info = start_server(request, {name: key for name, (_, key) in unlocked.items()})
         return Active(name=lv_name, path=info.path)
+
+
+def _mend(session: Session, vg_name: str, store_name: str, parameters: CipherParameters) -> None:
+    """Say what is odd about a keystore, and write anew what is damaged of it; a failure is a warning."""
+    what = f"{vg_name}/{printable(store_name)}"
+    for remark in parameters.remarks:
+        session.warn(f"{what}: {remark}")
+    if not parameters.mends:
+        return
+    try:
+        group = session.world().group(vg_name)
+        mend_image(session, group.vg, store_name, group.pv_paths, parameters.mends)
+    except CryptlvError as error:
+        session.warn(f"{what} is not mended: {error}")
+    else:
+        session.warn(f"{what}: what was damaged is written anew")
 
 
 def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:

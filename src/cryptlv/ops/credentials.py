@@ -25,8 +25,12 @@ if TYPE_CHECKING:
             """
 
 
-def credential_source(key_file: str | None, warn: Callable[[str], None]) -> CredentialSource:
-    """The user, as a source of credentials: a key file ("-" is standard input), or None to ask."""
-    from cryptlv.host.prompt import CredentialSource
+def credential_source(
+    key_file: str | None, warn: Callable[[str], None], *, skip_bytes: int = 0, size_bytes: int | None = None
+) -> CredentialSource:
+    """The user, as a source of credentials: a key file ("-" is standard input) or a part of it, or None to ask."""
+    from cryptlv.host.prompt import CredentialSource, KeyFile
 
-    return CredentialSource(key_file, warn)
+    if key_file is None:
+        return CredentialSource(None, warn)
+    return CredentialSource(KeyFile(path=key_file, skip_bytes=skip_bytes, size_bytes=size_bytes), warn)

@@ -114,6 +114,22 @@ def write_image(device: Device, offset_bytes: int, image: bytes) -> None:
         raise KeystoreError(f"{device.path}: the keystore written at byte {offset_bytes} does not read back")
 
 
+def mend_image(
+    session: Session,
+    vg: VolumeGroup,
+    name: str,
+    pv_paths: Mapping[str, str],
+    mends: tuple[tuple[int, bytes], ...],
+) -> None:
+    """Write parts of a keystore's image anew, each bytes at an offset; raises DeviceError or KeystoreError."""
+    place = image_place(vg, keystore_segment(vg, name))
+    if place is None or any(offset + len(data) > place[2] for offset, data in mends):
+        raise KeystoreError(f"{printable(vg.name)}/{printable(name)} has no room for what is to be mended")
+    device = session.device(pv_paths[place[0]], writable=True)
+    for offset, data in mends:
+        write_image(device, place[1] + offset, data)
+
+
 def wipe_images(
     session: Session, vg: VolumeGroup, gone: tuple[LogicalVolume, ...], pv_paths: Mapping[str, str]
 ) -> None:

@@ -60,9 +60,10 @@ def _create_crypt(
     from cryptlv.keys.registry import find_handler
 
     handler = find_handler(request.handler)
-    draft = handler.draft(_keystore_request(request))
     with session.locked(vg_name, write=False):
-        plan = plan_volume(session, session.writable_group(vg_name), request, draft)
+        group = session.writable_group(vg_name)
+        draft = handler.draft(_keystore_request(request, group.vg.extent_size_bytes))
+        plan = plan_volume(session, group, request, draft)
     if session.test:
         return plan.lv
     if credentials is None:
@@ -122,16 +123,12 @@ def _store_image(session: Session, group: Group, store: LogicalVolume, made: _Ma
             raise KeystoreError(f"the new keystore of {group.vg.name} does not give its key back; nothing changed")
 
 
-def _keystore_request(request: LvRequest) -> KeystoreRequest:
+def _keystore_request(request: LvRequest, extent_bytes: int) -> KeystoreRequest:
+    """What is asked of the key handler: the fields of the same names."""
     from cryptlv.keys.handler import KeystoreRequest
 
-    return KeystoreRequest(
-        cipher=request.cipher,
-        key_size_bits=request.key_size_bits,
-        key_hash=request.key_hash,
-        iter_time_ms=request.iter_time_ms,
-        force_iterations=request.force_iterations,
-    )
+    shared = (field for field in KeystoreRequest.__fields__ if field in LvRequest.__fields__)
+    return KeystoreRequest(unit_bytes=extent_bytes, **{field: getattr(request, field) for field in shared})
 
 
 def _rfc4122(random: bytes) -> str:

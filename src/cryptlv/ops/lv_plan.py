@@ -40,7 +40,7 @@ __all__ = [
     "striped_maker",
 ]
 
-DEFAULT_HANDLER = "luks1"
+DEFAULT_HANDLER = "luks2"
 AUTO_PREFIX = "lvol"
 
 
@@ -74,6 +74,12 @@ class LvRequest(Record):
     key_hash: str = ""
     iter_time_ms: int = 2000
     force_iterations: int = 0
+    pbkdf: str = ""
+    pbkdf_memory_kib: int = 0
+    pbkdf_lanes: int = 0
+    sector_size: int = 0
+    metadata_bytes: int = 0
+    keyslots_bytes: int = 0
 
     @property
     def size(self) -> LvSize:

@@ -13,6 +13,7 @@
 
 enum { BLOCK = 16, BATCH = 64, WORTH_CHAINING = 4 };
 enum { LIBGCRYPT, OPENSSL };
+enum { HOST_IS_LITTLE = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ };
 
 /* gcry_cipher_setiv or gcry_cipher_setctr; gcry_cipher_encrypt or gcry_cipher_decrypt */
 typedef int (*gcrypt_set_iv)(void *, const void *, size_t);
@@ -62,9 +63,10 @@ static int make_ivs(const Plan *plan, uint8_t ivs[][BLOCK], size_t count, uint64
 {
     for (size_t k = 0; k < count; k++, number += plan->step) {
         uint64_t value = ((number >> plan->shift) * plan->factor + plan->addend) & plan->mask;
+        if (plan->big_endian == HOST_IS_LITTLE)
+            value = __builtin_bswap64(value);
         memset(ivs[k], 0, BLOCK);
-        for (int byte = 0; byte < 8; byte++)
-            ivs[k][plan->big_endian ? BLOCK - 1 - byte : byte] = (uint8_t)(value >> (8 * byte));
+        memcpy(ivs[k] + (plan->big_endian ? 8 : 0), &value, 8);
         if (plan->encrypted_iv) {
             uint8_t plain[BLOCK];
             memcpy(plain, ivs[k], BLOCK);

@@ -27,6 +27,7 @@ _NH_KEY_BYTES = _NH_UNIT_BYTES + 16 * (_NH_PASSES - 1)
 _PRIME = 2**130 - 5
 _CLAMP = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
 _2_TO_128 = 2**128
+_BY_ONE, _BY_TWO, _BY_THREE = [1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2]
 
 
 class Adiantum:
@@ -106,9 +107,9 @@ def _rounds(state: Words, rounds: int) -> Words:
     a, b, c, d = (state[start : start + 4].copy() for start in (0, 4, 8, 12))
     for _ in range(rounds // 2):
         _quarter(a, b, c, d)
-        b, c, d = np.roll(b, -1, 0), np.roll(c, -2, 0), np.roll(d, -3, 0)
+        b, c, d = b[_BY_ONE], c[_BY_TWO], d[_BY_THREE]  # the diagonals as columns
         _quarter(a, b, c, d)
-        b, c, d = np.roll(b, 1, 0), np.roll(c, 2, 0), np.roll(d, 3, 0)
+        b, c, d = b[_BY_THREE], c[_BY_TWO], d[_BY_ONE]
     return np.concatenate((a, b, c, d))
 
 

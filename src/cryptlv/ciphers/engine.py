@@ -75,26 +75,28 @@ class SectorCipher:
 
         Raises ValueError for less than whole sectors and BufferError or ValueError for a buffer that is read-only.
         """
+        idle = self._idle
         try:
-            worker = self._idle.pop()
+            worker = idle.pop()
         except IndexError:
             worker = self._make()
         worker.encrypt(buffer, first_sector)
-        self._idle.append(worker)
+        idle.append(worker)
 
     def decrypt(self, buffer: bytearray | memoryview, first_sector: int) -> None:
         """The inverse of `encrypt`."""
+        idle = self._idle
         try:
-            worker = self._idle.pop()
+            worker = idle.pop()
         except IndexError:
             worker = self._make()
         worker.decrypt(buffer, first_sector)
-        self._idle.append(worker)
+        idle.append(worker)
 
     def close(self) -> None:
         """Forget the key, in every form that has it."""
         self._key.close()
-        self._idle.clear()
+        self._idle = []  # and not emptied: who is at work puts its worker back into the old list, which goes then
 
 
 def _check_packages(what: str) -> None:

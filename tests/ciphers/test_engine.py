@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -182,3 +184,33 @@ def test_speeds_are_measured_where_there_is_the_cipher() -> None:
     for engine in ENGINES:
         assert all(speed > 1e6 for speed in measure(parse_cipher_spec("aes-xts-plain64"), 64, 4096, engine))
     assert measure(parse_cipher_spec("serpent-xts-plain64"), 64, 512, "openssl") == (0, 0)
+
+
+def test_a_cipher_that_is_closed_while_a_thread_is_at_work_forgets_that_threads_key_too() -> None:
+    cipher = open_sector_cipher("serpent-xts-plain64", VolumeKey(bytes(range(64))))
+    buffer = bytearray(8 * 2**20)
+
+    def work() -> None:
+        with suppress(ValueError):  # it may come too late
+            cipher.encrypt(buffer, 0)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    cipher.close()
+    thread.join()
+    assert cipher._idle == []
+    with pytest.raises(ValueError, match="closed"):
+        cipher.encrypt(bytearray(512), 0)
+
+
+def test_threads_get_workers_of_their_own_which_are_used_again() -> None:
+    cipher = open_sector_cipher("serpent-xts-plain64", VolumeKey(bytes(range(64))))
+    buffers = [bytearray(4 * 2**20) for _ in range(3)]
+    for _ in range(3):
+        threads = [threading.Thread(target=cipher.encrypt, args=(buffer, 0)) for buffer in buffers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert buffers[0] == buffers[1] == buffers[2]
+    assert 2 <= len(cipher._idle) <= 3

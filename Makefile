@@ -23,8 +23,8 @@ demo: ## The main job, shown
 	@$(BIN)/python demo/demo.py
 
 lint: setup ## Style and types
-	$(BIN)/ruff check src tests demo bench tools fuzz
-	$(BIN)/ruff format --check src tests demo bench tools fuzz
+	$(BIN)/ruff check src tests demo bench tools fuzz examples
+	$(BIN)/ruff format --check src tests demo bench tools fuzz examples
 	$(BIN)/mypy
 
 bench: setup ## How long reports, changes, moves and encryption take, against stock tools and bare loops (root)

@@ -155,7 +155,7 @@ def _find(
     session: Session, store: Store, credentials: Credentials, purpose: str, number: int | None = None
 ) -> tuple[int, VolumeKey]:
     """The keyslot that the user's passphrase opens, and the key; asks a few times where that makes sense."""
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     kind = find_handler(store.view.attributes.handler).credential_kind
     for left in range(TRIES - 1 if credentials.may_retry else 0, -1, -1):
@@ -178,7 +178,7 @@ def _with_key(
     request: KeystoreRequest | None,
 ) -> tuple[bytes, int]:
     """The image with the key under a new passphrase, which has been tried on it, and the number of its keyslot."""
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     keyslots, view = store.keyslots, store.view
     kind = find_handler(view.attributes.handler).credential_kind
@@ -292,7 +292,7 @@ def restore_keystore(session: Session, vg_name: str, lv_name: str, path: str) ->
     cannot tell whose it is.
     """
     from cryptlv.errors import DeviceError
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     store = read_store(session, vg_name, lv_name)
     image, keyslots = store.view.image, store.keyslots

@@ -1,4 +1,4 @@
-"""What the three targets share: instrument the program, lay out the corpus, hand over to libFuzzer.
+"""What the targets share: instrument the program, lay out the corpus, hand over to libFuzzer.
 
 python -m fuzz.text [-max_total_time=60] [-artifact_prefix=FOLDER/] [other options of libFuzzer] [corpus folders]
 """

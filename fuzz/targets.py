@@ -12,6 +12,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from fuzz.key_targets import key_seeds, one_luks1, one_luks2
+
 from cryptlv.ciphers.engine import open_sector_cipher
 from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
 from cryptlv.environment import Environment
@@ -181,8 +183,9 @@ with lzma.open(GOLDEN / "lvm2" / "linear" / "pv0.img.xz") as _disk:
 
 
 def seeds(kind: str) -> list[bytes]:
-    """Inputs to begin with, made from what stock lvm2 wrote or the kernel took: `label`, `metadata_area`, `text` or
-    `cipher_spec`."""
+    """Inputs to begin with for a kind of TARGETS, made from what stock tools wrote or the kernel took."""
+    if kind in ("luks1", "luks2"):
+        return key_seeds(kind)
     if kind == "cipher_spec":
         with lzma.open(GOLDEN / "dmcrypt" / "manifest.jsonl.xz") as file:
             cases = [json.loads(line) for line in file.readlines()[1:]]
@@ -201,4 +204,6 @@ TARGETS = {
     "metadata_area": one_metadata_area,
     "text": one_text,
     "cipher_spec": one_cipher_spec,
+    "luks1": one_luks1,
+    "luks2": one_luks2,
 }

@@ -382,3 +382,16 @@ def test_a_client_that_goes_away_is_still_an_error_and_no_signal(
     status = Path("/proc/self/status").read_text()
     ignored = next(line for line in status.splitlines() if line.startswith("SigIgn"))
     assert int(ignored.split()[1], 16) >> (signal.SIGPIPE - 1) & 1
+
+
+def test_libfuse_is_found_without_a_compiler(fuse_works: None) -> None:
+    """The same one that mfusepy finds itself; no process is started for it."""
+    code = (
+        "import os, subprocess\nfrom cryptlv.activate.fuse import _find_libfuse, check_usable\n"
+        "def refuse(*_, **__): raise AssertionError('a process was started')\n"
+        "subprocess.Popen = refuse\n_find_libfuse()\nprint(os.environ['FUSE_LIBRARY_PATH'])\ncheck_usable()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    theirs = "from ctypes.util import find_library\nprint(find_library('fuse') or find_library('fuse3'))"
+    expected = subprocess.run([sys.executable, "-c", theirs], capture_output=True, text=True, check=True)
+    assert done.stdout == expected.stdout

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from cryptlv.activate.process import (
     ServeRequest,
     ServerInfo,
+    WaitingServer,
     active_lv_ids,
     clean_stale,
     decode_request,
     encode_request,
     find_server,
+    load_engine,
     public_path,
     start_server,
     stop_server,
@@ -487,3 +489,50 @@ def test_a_run_directory_of_another_user_is_refused(
     with pytest.raises(CryptlvError, match="65534"):
         serve(request)
     assert find_server(request.run_dir, "id0") is None
+
+
+def test_a_server_that_waits_serves_what_it_is_given(
+    server_request: Request, volume_keys: Mapping[str, bytes]
+) -> None:
+    request = server_request()
+    with WaitingServer(request.run_dir, request.mapping.lv_id, is_crypt=True) as waiting:
+        assert find_server(request.run_dir, request.mapping.lv_id) is None, "it is not active yet"
+        with VolumeKey(volume_keys["ks0"]) as key:
+            info = start_server(request, {"ks0": key}, waiting)
+    assert info.pid == waiting.process.pid
+    assert find_server(request.run_dir, request.mapping.lv_id) == info
+    _stop(request)
+
+
+def test_a_server_that_is_given_nothing_ends_and_leaves_nothing(server_request: Request) -> None:
+    request = server_request()
+    with WaitingServer(request.run_dir, request.mapping.lv_id, is_crypt=True) as waiting:
+        pid = waiting.process.pid
+        waiting.close()
+    assert not os.path.exists(f"/proc/{pid}")
+    assert os.listdir(os.path.join(request.run_dir, "@servers")) == []
+
+
+def test_a_server_whose_command_is_killed_ends_by_itself(server_request: Request) -> None:
+    request = server_request()
+    waiting = WaitingServer(request.run_dir, request.mapping.lv_id, is_crypt=False)
+    waiting.connection.close()  # as the kernel does it for a process that is no more
+    assert waiting.process.wait(timeout=60) == CryptlvError.exit_code
+    waiting.close()
+
+
+def test_one_that_waits_beside_an_active_volume_does_it_no_harm(serve: Serve, server_request: Request) -> None:
+    request = server_request()
+    info = serve(request)
+    with (
+        WaitingServer(request.run_dir, request.mapping.lv_id, is_crypt=True) as waiting,
+        pytest.raises(InUseError),
+    ):
+        start_server(request, {}, waiting)
+    assert find_server(request.run_dir, request.mapping.lv_id) == info
+    _stop(request)
+
+
+def test_loading_the_engine_may_be_done_twice() -> None:
+    load_engine()
+    load_engine()

@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -34,6 +35,7 @@ _STOP_SECONDS = 10
 
 def check_usable() -> None:
     """Raise ActivationError, with the remedy, when a FUSE file cannot be made here."""
+    _find_libfuse()
     try:
         import mfusepy  # noqa: F401 - only whether it is there
     except ModuleNotFoundError:
@@ -46,6 +48,19 @@ def check_usable() -> None:
         raise ActivationError("FUSE needs /dev/fuse, which is not usable here (use --backend nbd)")
     if os.geteuid() != 0 and not shutil.which("fusermount3"):
         raise ActivationError("FUSE needs the program fusermount3: apt-get install fuse3 (or use --backend nbd)")
+
+
+def _find_libfuse() -> None:
+    """Tell mfusepy which libfuse to take, the one that it would find itself by starting compiler and linker."""
+    import ctypes
+
+    if "mfusepy" in sys.modules or os.environ.keys() & {"FUSE_LIBRARY_PATH", "FUSE_LIBRARY_NAME"}:
+        return
+    for name in ("libfuse.so.2", "libfuse3.so.3", "libfuse3.so.4"):
+        with suppress(OSError):
+            ctypes.CDLL(name)
+            os.environ["FUSE_LIBRARY_PATH"] = name
+            return
 
 
 class _Operations:

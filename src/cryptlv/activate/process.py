@@ -20,11 +20,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Self
 
     from cryptlv.model.mapping import Target
     from cryptlv.secret import VolumeKey
 
+PATIENCE_SECONDS = 1.0
+_ASK_AGAIN_SECONDS = 0.05
 _STOP_SECONDS = 120
 _START_SECONDS = 60
 _TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedTarget, "crypt": CryptTarget}
@@ -178,7 +180,7 @@ def active_lv_ids(run_dir: str) -> frozenset[str]:
     return frozenset(lv_id for lv_id in ids if _is_locked(ServerFiles(run_dir, lv_id).lock))
 
 
-def clean_stale(run_dir: str, lv_id: str) -> None:
+def clean_stale(run_dir: str, lv_id: str, *, keep_log: bool = False) -> None:
     """Remove what a killed server left: a dead mount, a socket, its files. Does nothing while a server lives.
 
     Raises ActivationError when a dead mount cannot be taken away.
@@ -190,7 +192,7 @@ def clean_stale(run_dir: str, lv_id: str) -> None:
     path = str(state.get("path", ""))
     if path.startswith(run_dir + os.sep):
         _remove_public(path)
-    for name in (files.state, files.control, files.log):
+    for name in (files.state, files.control, *(() if keep_log else (files.log,))):
         _unlink(name)
 
 
@@ -217,30 +219,36 @@ def _unlink(path: str) -> None:
         return
 
 
-def start_server(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> ServerInfo:
-    """Start the server of a volume and wait until it can be used.
+def load_engine() -> None:
+    """Load the cipher libraries, which takes longer than their use: done by those who wait for something else."""
+    from contextlib import suppress
 
-    The keys are copied to the server; the caller closes its own. Raises InUseError when the volume is active,
-    ActivationError with the server's reason when it cannot be served.
-    """
-    import socket
-    import subprocess
+    from cryptlv.ciphers.engine import open_sector_cipher
+    from cryptlv.errors import CryptlvError
+    from cryptlv.secret import VolumeKey
 
-    from cryptlv.host.system import make_private_directory
+    with suppress(CryptlvError), VolumeKey(bytes(range(64))) as key:
+        open_sector_cipher("aes-xts-plain64", key).close()
 
-    mapping = request.mapping
-    if find_server(request.run_dir, mapping.lv_id) is not None:
-        raise InUseError(f"logical volume {mapping.vg_name}/{printable(mapping.lv_name)} is active already")
-    files = ServerFiles(request.run_dir, mapping.lv_id)
-    make_private_directory(request.run_dir)
-    make_private_directory(files.directory)
-    make_private_directory(os.path.join(request.run_dir, mapping.vg_name))
-    clean_stale(request.run_dir, mapping.lv_id)
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs, open(files.log, "wb", opener=_private) as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cryptlv.activate.server", str(theirs.fileno())],
+
+class WaitingServer:
+    """A server process that has loaded what it needs and waits for its request: started while keys are still asked
+    for. Closed without one, it ends and leaves nothing behind."""
+
+    def __init__(self, run_dir: str, lv_id: str, *, is_crypt: bool) -> None:
+        import socket
+        import subprocess
+
+        from cryptlv.host.system import make_private_directory
+
+        self.files = ServerFiles(run_dir, lv_id)
+        make_private_directory(run_dir)
+        make_private_directory(self.files.directory)
+        self._is_used = False
+        self.connection, theirs = socket.socketpair()
+        with theirs, open(self.files.log, "ab", opener=_private) as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "cryptlv.activate.server", str(theirs.fileno()), *["crypt"] * is_crypt],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -248,20 +256,61 @@ def start_server(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> Server
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+
+    def serve(self, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> dict[str, Any]:
+        """The server's answer to a request; it lives on unless that holds an error."""
+        self._is_used = True
         try:
-            answer = _hand_over(ours, request, keys)
+            answer = _hand_over(self.connection, request, keys)
         except (OSError, TimeoutError, ValueError):
-            process.kill()
-            answer = {"error": f"the server process ended with status {process.wait()}; see {files.log}"}
+            self.process.kill()
+            answer = {"error": f"the server process ended with status {self.process.wait()}; see {self.files.log}"}
+        if "error" in answer:
+            self.process.wait()
+        self.process.returncode = 0  # it lives on; there is nothing for us to wait for
+        return answer
+
+    def close(self) -> None:
+        """End a server that was given nothing."""
+        self.connection.close()
+        if not self._is_used:
+            self._is_used = True
+            self.process.kill()
+            self.process.wait()
+            if not _is_locked(self.files.lock):
+                _unlink(self.files.log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def start_server(
+    request: ServeRequest, keys: Mapping[str, VolumeKey], waiting: WaitingServer | None = None
+) -> ServerInfo:
+    """Start the server of a volume, or have one that waits serve it, and wait until it can be used.
+
+    The keys are copied to the server; the caller closes its own. Raises InUseError when the volume is active,
+    ActivationError with the server's reason when it cannot be served.
+    """
+    from cryptlv.host.system import make_private_directory
+
+    mapping = request.mapping
+    if find_server(request.run_dir, mapping.lv_id) is not None:
+        raise InUseError(f"logical volume {mapping.vg_name}/{printable(mapping.lv_name)} is active already")
+    clean_stale(request.run_dir, mapping.lv_id, keep_log=waiting is not None)
+    with waiting or WaitingServer(request.run_dir, mapping.lv_id, is_crypt=bool(request.ciphers)) as server:
+        make_private_directory(os.path.join(request.run_dir, mapping.vg_name))
+        answer = server.serve(request, keys)
     if "error" in answer:
-        process.wait()
         raise ActivationError(str(answer["error"]))
-    process.returncode = 0  # it lives on; there is nothing for us to wait for
     return ServerInfo(
         vg_name=mapping.vg_name,
         lv_name=mapping.lv_name,
         lv_id=mapping.lv_id,
-        pid=process.pid,
+        pid=server.process.pid,
         backend=str(answer["backend"]),
         path=str(answer["path"]),
     )
@@ -296,36 +345,51 @@ def _receive_answer(connection: socket.socket) -> dict[str, Any]:
     return answer
 
 
-def stop_server(run_dir: str, lv_id: str, *, force: bool = False) -> None:
+def stop_server(run_dir: str, lv_id: str, *, force: bool = False, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Have a volume's server flush, end, and remove its path; returns when it is gone.
 
-    Raises InUseError when somebody uses the volume (unless `force`), ActivationError when the last flush failed.
+    The kernel tells a file's server of its closing some time after the program that had it open has ended, so that one
+    in use is asked again for a while. Raises InUseError when somebody uses the volume (unless `force`),
+    ActivationError when the last flush failed.
     """
-    import socket
+    import time
 
     files = ServerFiles(run_dir, lv_id)
-    if not _is_locked(files.lock):
+    deadline = time.monotonic() + patience_seconds
+    while _is_locked(files.lock):
+        answer = _ask_to_stop(files, force=force)
+        if not answer:
+            continue
+        if not answer.get("in_use"):
+            break
+        if time.monotonic() > deadline:
+            raise InUseError(str(answer["in_use"]))
+        time.sleep(_ASK_AGAIN_SECONDS)
+    else:
         clean_stale(run_dir, lv_id)
         return
+    _wait_for_end(files)
+    if answer.get("error"):
+        raise ActivationError(str(answer["error"]))
+
+
+def _ask_to_stop(files: ServerFiles, *, force: bool) -> dict[str, Any]:
+    """What a server says when it is told to end; nothing when it is gone."""
+    import socket
+
     directory_fd = os.open(files.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
             control.settimeout(_STOP_SECONDS)
             control.connect(files.control_address(directory_fd))
             control.sendall(b"stop force\n" if force else b"stop\n")
-            answer = _receive_answer(control)
+            return _receive_answer(control)
     except (OSError, ValueError) as error:
         if not _is_locked(files.lock):
-            clean_stale(run_dir, lv_id)
-            return
+            return {}
         raise ActivationError(f"the server of this volume does not answer ({error}); end it by its pid") from None
     finally:
         os.close(directory_fd)
-    if answer.get("in_use"):
-        raise InUseError(str(answer["in_use"]))
-    _wait_for_end(files)
-    if answer.get("error"):
-        raise ActivationError(str(answer["error"]))
 
 
 def _wait_for_end(files: ServerFiles) -> None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from cryptlv.activate.fuse import FuseFile, check_usable
 from cryptlv.activate.nbd import NbdServer
-from cryptlv.activate.process import ServerFiles, decode_request, public_path
+from cryptlv.activate.process import ServerFiles, decode_request, load_engine, public_path
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import ActivationError, CryptlvError
 from cryptlv.host.system import forbid_dumps
@@ -230,9 +230,19 @@ def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
     connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
-def main(descriptor: int) -> int:
+def _load() -> None:
+    """Have at hand what an encrypted volume needs, while the command still asks for its keys; what is missing is told
+    when it is used."""
+    load_engine()
+    with suppress(CryptlvError):
+        check_usable()
+
+
+def main(descriptor: int, *, is_crypt: bool = False) -> int:
     """Serve the volume that the command at the other end of `descriptor` asks for; the process's exit status."""
     _harden()
+    if is_crypt:
+        _load()
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(writing)
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -249,7 +259,8 @@ def main(descriptor: int) -> int:
         except CryptlvError as error:
             if server is not None:
                 server.close()
-            _reply(starter, {"error": str(error)})
+            with suppress(OSError):  # the command may have gone
+                _reply(starter, {"error": str(error)})
             return error.exit_code
         except Exception as error:
             if server is not None:
@@ -264,4 +275,4 @@ def main(descriptor: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), is_crypt="crypt" in sys.argv[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 from cryptlv.errors import CipherError
 from cryptlv.names import printable
@@ -74,6 +75,12 @@ def check_hash(name: str) -> str:
 def new_hash(name: str, data: bytes | bytearray | memoryview = b"") -> hashlib._Hash:
     """A hash object of that name; the name has been through `check_hash`."""
     return hashlib.new(_HASHLIB[name], data)
+
+
+def hash_function(name: str) -> Callable[[bytes], hashlib._Hash]:
+    """The function that makes a hash object of bytes: for those who make thousands."""
+    found: Callable[[bytes], hashlib._Hash] | None = getattr(hashlib, _HASHLIB[name], None)
+    return found or partial(hashlib.new, _HASHLIB[name])
 
 
 def digest_bytes(name: str) -> int:

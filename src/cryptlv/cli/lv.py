@@ -8,7 +8,6 @@ from cryptlv.cli.options import Command, Option
 from cryptlv.cli.progress import PROGRESS_JSON, progress
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
-from cryptlv.ops.lv_remove import remove
 from cryptlv.ops.targets import lv_targets
 
 TYPE_CHECKING = False
@@ -43,6 +42,8 @@ def targets_by_group(
 
 
 def _lvremove(arguments: Arguments) -> int:
+    from cryptlv.ops.lv_remove import remove
+
     terminal = Terminal(arguments)
     with open_command(arguments, terminal) as session, ExitStack() as stack:
         watch = stack.enter_context(progress(arguments, "lvremove")) if arguments.has("wipe") else None

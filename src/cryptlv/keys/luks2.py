@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from cryptlv.environment import Environment
     from cryptlv.keys.handler import KeystoreAttributes, KeystoreRequest
-    from cryptlv.keys.luks2_header import Copy
+    from cryptlv.keys.luks2_header import Copy, Luks2Header
     from cryptlv.keys.luks2_json import Digest, Document, Keyslot, Segment
     from cryptlv.secret import Secret
 
@@ -115,7 +115,10 @@ class Luks2Handler:
         return bytes(image), volume_key
 
     def parameters(self, attributes: KeystoreAttributes, image: bytes) -> CipherParameters:
-        header = decode_header(image)
+        return self._parameters(attributes, decode_header(image))
+
+    @staticmethod
+    def _parameters(attributes: KeystoreAttributes, header: Luks2Header) -> CipherParameters:
         document = header.document
         segment = data_segment(document)
         spec = parse_cipher_spec(segment.cipher)
@@ -133,8 +136,9 @@ class Luks2Handler:
         )
 
     def unlock(self, attributes: KeystoreAttributes, image: bytes, credential: Secret) -> VolumeKey:
-        self.parameters(attributes, image)
-        document = decode_header(image).document
+        header = decode_header(image)
+        self._parameters(attributes, header)
+        document = header.document
         return unlock_digest(document, image, segment_digest(document, data_segment(document)), credential)
 
 

@@ -149,7 +149,7 @@ def decode_header(image: bytes) -> Luks2Header:
     """The header at the start of an image; raises KeystoreError when neither copy is whole, with what is wrong."""
     found: list[Copy | None] = [None, None]
     problems: dict[int, str] = {}
-    places = [(0, 0), *((1, offset) for offset in _second_offsets(image) if image[offset:][:6] == _MAGICS[1])]
+    places = [(0, 0), *((1, offset) for offset in _second_offsets(image) if image[offset : offset + 6] == _MAGICS[1])]
     for which, offset in places:
         if found[which] is None:
             try:
@@ -181,7 +181,7 @@ def _hopeless(image: bytes, problems: dict[int, str]) -> str:
     """Why nothing can be read."""
     if image[:6] == _MAGICS[0] and image[6:8] == b"\0\1":
         return "LUKS2 header: version is 1, not 2: this is a LUKS1 header"
-    second_is_there = any(image[offset:][:6] == _MAGICS[1] for offset in HEADER_SIZES)
+    second_is_there = any(image[offset : offset + 6] == _MAGICS[1] for offset in HEADER_SIZES)
     if image[:6] != _MAGICS[0] and not second_is_there:
         return "LUKS2 header: magic is wrong, there is no LUKS header here" + (
             f" ({len(image)} bytes are too few)" if len(image) < BINARY_BYTES else ""

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from cryptlv.activate.process import ServeRequest, active_lv_ids, clean_stale, find_server, start_server, stop_server
+from contextlib import ExitStack
+
+from cryptlv.activate.process import (
+    ServeRequest,
+    WaitingServer,
+    active_lv_ids,
+    clean_stale,
+    find_server,
+    load_engine,
+    start_server,
+    stop_server,
+)
 from cryptlv.errors import CryptlvError, InUseError, RefusedError, WrongCredential
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import printable
@@ -157,8 +168,9 @@ def _left_out(vg: VolumeGroup, *, ignore_skip: bool, automatic: bool) -> frozens
 def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> Active:
     """Activate one volume with the keys of a ring that is the caller's.
 
-    Prepare, unlock without any lock held, prepare again under the lock, and start the server. Raises NotFoundError,
-    RefusedError, InUseError, ActivationError, and what unlocking raises.
+    Prepare, unlock without any lock held, prepare again under the lock, and start the server. What takes time to load
+    is loaded meanwhile, here and in the server's process. Raises NotFoundError, RefusedError, InUseError,
+    ActivationError, and what unlocking raises.
     """
     with session.locked(vg_name, write=False):
         prepared = _prepare(session, vg_name, lv_name)
@@ -166,7 +178,28 @@ def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, key
         return prepared
     if session.test:
         return Active(name=lv_name, path="")
-    unlocked = _unlock(prepared, keys)
+    with ExitStack() as stack:
+        waiting = None
+        if prepared.keystores:
+            waiting = stack.enter_context(
+                WaitingServer(session.directories.run_dir, prepared.mapping.lv_id, is_crypt=True)
+            )
+            from threading import Thread
+
+            Thread(target=load_engine, daemon=True).start()
+        unlocked = _unlock(prepared, keys)
+        return _serve(session, prepared, backend, unlocked, waiting)
+
+
+def _serve(
+    session: Session,
+    prepared: Prepared,
+    backend: str,
+    unlocked: dict[str, tuple[CipherParameters, VolumeKey]],
+    waiting: WaitingServer | None,
+) -> Active:
+    """Start the server under the lock, if the volume is still what it was when its keys were asked for."""
+    vg_name, lv_name = prepared.mapping.vg_name, prepared.mapping.lv_name
     with session.locked(vg_name, write=True):
         again = _prepare(session, vg_name, lv_name)
         if isinstance(again, Active):
@@ -182,7 +215,7 @@ def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, key
         )
         for name, (parameters, _) in unlocked.items():
             _mend(session, vg_name, name, parameters)
-        info = start_server(request, {name: key for name, (_, key) in unlocked.items()})
+        info = start_server(request, {name: key for name, (_, key) in unlocked.items()}, waiting)
         return Active(name=lv_name, path=info.path)
 
 

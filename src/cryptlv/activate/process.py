@@ -348,8 +348,8 @@ def _receive_answer(connection: socket.socket) -> dict[str, Any]:
 def stop_server(run_dir: str, lv_id: str, *, force: bool = False, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Have a volume's server flush, end, and remove its path; returns when it is gone.
 
-    The kernel tells a file's server of its closing some time after the program that had it open has ended, so that one
-    in use is asked again for a while. Raises InUseError when somebody uses the volume (unless `force`),
+    The kernel tells a file's server of its closing some time after the program that had it open has ended, so one in
+    use is asked again for a while. Raises InUseError when somebody uses the volume (unless `force`),
     ActivationError when the last flush failed.
     """
     import time
@@ -358,7 +358,7 @@ def stop_server(run_dir: str, lv_id: str, *, force: bool = False, patience_secon
     deadline = time.monotonic() + patience_seconds
     while _is_locked(files.lock):
         answer = _ask_to_stop(files, force=force)
-        if not answer:
+        if answer is None:
             continue
         if not answer.get("in_use"):
             break
@@ -373,8 +373,8 @@ def stop_server(run_dir: str, lv_id: str, *, force: bool = False, patience_secon
         raise ActivationError(str(answer["error"]))
 
 
-def _ask_to_stop(files: ServerFiles, *, force: bool) -> dict[str, Any]:
-    """What a server says when it is told to end; nothing when it is gone."""
+def _ask_to_stop(files: ServerFiles, *, force: bool) -> dict[str, Any] | None:
+    """What a server says when it is told to end; None when it is gone."""
     import socket
 
     directory_fd = os.open(files.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -386,7 +386,7 @@ def _ask_to_stop(files: ServerFiles, *, force: bool) -> dict[str, Any]:
             return _receive_answer(control)
     except (OSError, ValueError) as error:
         if not _is_locked(files.lock):
-            return {}
+            return None
         raise ActivationError(f"the server of this volume does not answer ({error}); end it by its pid") from None
     finally:
         os.close(directory_fd)

@@ -10,8 +10,8 @@ help: ## Show this help
 	@echo "make test    run every test (and lint and types)"
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   time reports, changes and opening against stock (as root)"
-	@echo "make fuzz    feed damaged metadata and key headers to the parsers, FUZZ_SECONDS=60 for each target"
+	@echo "make bench   time reports, changes, opening and encryption against stock tools (as root)"
+	@echo "make fuzz    feed damaged metadata, key headers and names to the parsers, FUZZ_SECONDS=60 for each target"
 	@echo "make setup   only make the virtual environment and see that the system packages are there"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -23,19 +23,20 @@ demo: ## The main job, shown
 	@$(BIN)/python demo/demo.py
 
 lint: setup ## Style and types
-	$(BIN)/ruff check src tests demo bench tools fuzz
-	$(BIN)/ruff format --check src tests demo bench tools fuzz
+	$(BIN)/ruff check src tests demo bench tools fuzz examples
+	$(BIN)/ruff format --check src tests demo bench tools fuzz examples
 	$(BIN)/mypy
 
-bench: setup ## How long reports and changes take, against stock lvm2 (root)
+bench: setup ## How long reports, changes, moves and encryption take, against stock tools and bare loops (root)
 	@$(BIN)/python -m bench.reports
 	@$(BIN)/python -m bench.changes
 	@$(BIN)/python -m bench.moves
+	@$(BIN)/python -m bench.engine
 	@$(BIN)/python -m bench.opening
 
-fuzz: setup ## Damaged metadata and key headers, guided by coverage; what breaks something is left in .fuzz
+fuzz: setup ## Damaged metadata, key headers and cipher names, guided by coverage; what breaks something is left in .fuzz
 	@mkdir -p .fuzz
-	@for target in label metadata_area text luks1 luks2; do \
+	@for target in label metadata_area text cipher_spec luks1 luks2; do \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
 		$(BIN)/python -m fuzz.$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.fuzz/ >.fuzz/$$target.log 2>&1 \
 			|| { tail -n 40 .fuzz/$$target.log; exit 1; }; \

@@ -22,7 +22,7 @@ def run(kind: str) -> None:
         options = [
             "-timeout=20",
             "-rss_limit_mb=1024",
-            *(["-max_len=65536"] if kind != "label" else ["-max_len=512"]),
+            *(["-max_len=65536"] if kind not in ("label", "cipher_spec") else ["-max_len=512"]),
         ]
         atheris.Setup([sys.argv[0], *options, *sys.argv[1:], folder], TARGETS[kind])
         atheris.Fuzz()

@@ -1,11 +1,12 @@
 """What the fuzzers do with some bytes: read them as the program would, their checksums put right first.
 
 Pure functions of bytes, used by the atheris targets beside this file and by `tests/fuzz/test_targets.py`. Only
-FormatError is caught: whatever else comes out is a bug.
+FormatError, and CipherError where there are ciphers, is caught: whatever else comes out is a bug.
 """
 
 from __future__ import annotations
 
+import json
 import lzma
 import struct
 from contextlib import suppress
@@ -13,8 +14,10 @@ from pathlib import Path
 
 from fuzz.key_targets import key_seeds, one_luks1, one_luks2
 
+from cryptlv.ciphers.engine import open_sector_cipher
+from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
 from cryptlv.environment import Environment
-from cryptlv.errors import CryptlvError, FormatError
+from cryptlv.errors import CipherError, CryptlvError, FormatError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.host.scan import scan
 from cryptlv.model.allocate import free_count
@@ -35,6 +38,7 @@ from cryptlv.ondisk.vgtext import parse_vg
 from cryptlv.report.fields import choose_fields
 from cryptlv.report.render import ReportOptions, render_json, render_text
 from cryptlv.report.rows import lv_rows, pv_rows, seen_group, segment_rows, vg_rows
+from cryptlv.secret import VolumeKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,6 +117,34 @@ def one_text(data: bytes) -> None:
     _reported(vg)
 
 
+def one_cipher_spec(data: bytes) -> None:
+    """A cipher specification, as metadata and headers have it, and a key size and sector size for it."""
+    text = data[4:].decode("utf-8", "surrogateescape")
+    bits = int.from_bytes(data[:2], "little")
+    try:
+        spec = parse_cipher_spec(text)
+        check_key_bits(spec, bits)
+    except CipherError as error:
+        _is_one_line(error)
+        return
+    assert parse_cipher_spec(spec.render()) == spec
+    assert choose(text, bits) == (spec, bits)
+    sector_size = 512 << data[2] % 4
+    buffer, plain = bytearray(2 * sector_size), bytes(2 * sector_size)
+    first = int.from_bytes(data[-8:], "little")
+    with VolumeKey(bytearray(range(bits // 8))) as key:
+        cipher = open_sector_cipher(text, key, sector_size, iv_large_sectors=bool(data[3] & 1))
+    cipher.encrypt(buffer, first)
+    assert buffer != plain
+    cipher.decrypt(buffer, first)
+    assert buffer == plain
+    cipher.close()
+
+
+def _is_one_line(error: CipherError) -> None:
+    assert str(error).isprintable()
+
+
 def _is_named(error: FormatError) -> None:
     assert error.offset_bytes is not None, error
     assert error.field, error
@@ -151,9 +183,14 @@ with lzma.open(GOLDEN / "lvm2" / "linear" / "pv0.img.xz") as _disk:
 
 
 def seeds(kind: str) -> list[bytes]:
-    """Inputs to begin with, made from what stock lvm2 and cryptsetup wrote, for a kind of TARGETS."""
+    """Inputs to begin with for a kind of TARGETS, made from what stock tools wrote or the kernel took."""
     if kind in ("luks1", "luks2"):
         return key_seeds(kind)
+    if kind == "cipher_spec":
+        with lzma.open(GOLDEN / "dmcrypt" / "manifest.jsonl.xz") as file:
+            cases = [json.loads(line) for line in file.readlines()[1:]]
+        pairs = dict.fromkeys((case["spec"], case["key_bits"]) for case in cases)
+        return [bits.to_bytes(2, "little") + b"\3\1" + spec.encode() for spec, bits in pairs]
     if kind == "label":
         return [disk[512:1024] for disk in _golden_disks()]
     if kind == "metadata_area":
@@ -166,6 +203,7 @@ TARGETS = {
     "label": one_label,
     "metadata_area": one_metadata_area,
     "text": one_text,
+    "cipher_spec": one_cipher_spec,
     "luks1": one_luks1,
     "luks2": one_luks2,
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SOURCE = Path(cryptlv.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-GROUND = frozenset(("errors", "units", "names", "secret", "record", "environment", "device"))
+GROUND = frozenset(("errors", "units", "names", "secret", "record", "environment", "device", "libraries"))
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "ciphers": frozenset(("ciphers",)),
     "model": frozenset(("model",)),
@@ -92,6 +92,7 @@ def test_imports_go_down_only(path: Path) -> None:
             assert target in GROUND or path.name == "__main__.py", where
         elif target in GROUND:
             assert target != "secret" or here not in WITHOUT_SECRETS, where
+            assert target != "libraries" or here == "ciphers", where
         else:
             assert target in MAY_IMPORT[here], where
 
@@ -145,5 +146,5 @@ def test_commands_that_need_no_key_load_no_crypto_and_nothing_heavy(
     assert not loaded & {
         "cryptography", "numpy", "mfusepy", "typing", "dataclasses", "argparse", "logging", "pathlib", "asyncio",
         "inspect", "hmac", "subprocess", "socket", "json", "secrets", "uuid",
-        "cryptlv.keys.luks1", "cryptlv.ciphers.bulk",
+        "cryptlv.keys.luks1", "cryptlv.ciphers.bulk", "cryptlv.libraries",
     }  # fmt: skip

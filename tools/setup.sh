@@ -13,7 +13,7 @@ python=${PYTHON:-python3}
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 needed="mke2fs:e2fsprogs debugfs:e2fsprogs lvm:lvm2 cryptsetup:cryptsetup-bin fusermount3:fuse3 nbdcopy:libnbd-bin"
 if [ "$purpose" = test ]; then
-    needed="$needed nbdinfo:libnbd-bin nbdkit:nbdkit qemu-io:qemu-utils losetup:util-linux unshare:util-linux strace:strace xz:xz-utils dd:coreutils"
+    needed="$needed nbdinfo:libnbd-bin nbdkit:nbdkit qemu-io:qemu-utils losetup:util-linux unshare:util-linux strace:strace xz:xz-utils dd:coreutils cc:gcc"
 fi
 
 missing=
@@ -23,6 +23,11 @@ done
 # A venv needs pip in it: Debian keeps that in a package of its own. pip alone, without venv, will do as well.
 if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && ! "$python" -m pip --version >/dev/null 2>&1; then
     missing="$missing python3-venv"
+fi
+# The native part of cryptlv is built where this is; without it there is a slower one.
+if [ "$purpose" = test ] \
+    && ! "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' >/dev/null 2>&1; then
+    missing="$missing python3-dev"
 fi
 
 if [ -n "$missing" ]; then
@@ -64,7 +69,7 @@ fi
 
 # Installed anew only when what is asked for has changed.
 stamp="$venv/.cryptlv-$purpose"
-wanted=$(cat pyproject.toml tools/setup.sh | cksum)
+wanted=$(cat pyproject.toml tools/setup.sh tools/build_native.py native/sectors.c | cksum)
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     set -- --quiet --disable-pip-version-check --editable '.[all]'
     if [ "$purpose" = test ]; then

@@ -63,6 +63,13 @@ def test_images_of_cryptsetup_open_with_each_passphrase_and_hold_the_plaintext(
     assert hashlib.sha256(data).hexdigest() == sample.facts["plaintext_sha256"]
 
 
+def test_a_cipher_that_is_not_had_here_is_named(samples: Mapping[str, Sample]) -> None:
+    image = samples["luks1-serpent-xts512-sha512"].image
+    assert image[8:16] == b"serpent\0"
+    with pytest.raises(CipherError, match="cast6"):
+        opened(image[:8] + b"cast6\0\0\0" + image[16:], b"x")
+
+
 @pytest.mark.compat
 @pytest.mark.parametrize("passphrase", AWKWARD)
 def test_cryptsetup_opens_ours_and_finds_our_volume_key(machine: Machine, passphrase: bytes) -> None:

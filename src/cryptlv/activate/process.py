@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cryptlv.model.mapping import Target
     from cryptlv.secret import VolumeKey
 
+PATIENCE_SECONDS = 1.0
+_ASK_AGAIN_SECONDS = 0.05
 _STOP_SECONDS = 120
 _START_SECONDS = 60
 _TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedTarget, "crypt": CryptTarget}
@@ -343,36 +345,51 @@ def _receive_answer(connection: socket.socket) -> dict[str, Any]:
     return answer
 
 
-def stop_server(run_dir: str, lv_id: str, *, force: bool = False) -> None:
+def stop_server(run_dir: str, lv_id: str, *, force: bool = False, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Have a volume's server flush, end, and remove its path; returns when it is gone.
 
-    Raises InUseError when somebody uses the volume (unless `force`), ActivationError when the last flush failed.
+    The kernel tells a file's server of its closing some time after the program that had it open has ended, so one in
+    use is asked again for a while. Raises InUseError when somebody uses the volume (unless `force`),
+    ActivationError when the last flush failed.
     """
-    import socket
+    import time
 
     files = ServerFiles(run_dir, lv_id)
-    if not _is_locked(files.lock):
+    deadline = time.monotonic() + patience_seconds
+    while _is_locked(files.lock):
+        answer = _ask_to_stop(files, force=force)
+        if answer is None:
+            continue
+        if not answer.get("in_use"):
+            break
+        if time.monotonic() > deadline:
+            raise InUseError(str(answer["in_use"]))
+        time.sleep(_ASK_AGAIN_SECONDS)
+    else:
         clean_stale(run_dir, lv_id)
         return
+    _wait_for_end(files)
+    if answer.get("error"):
+        raise ActivationError(str(answer["error"]))
+
+
+def _ask_to_stop(files: ServerFiles, *, force: bool) -> dict[str, Any] | None:
+    """What a server says when it is told to end; None when it is gone."""
+    import socket
+
     directory_fd = os.open(files.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
             control.settimeout(_STOP_SECONDS)
             control.connect(files.control_address(directory_fd))
             control.sendall(b"stop force\n" if force else b"stop\n")
-            answer = _receive_answer(control)
+            return _receive_answer(control)
     except (OSError, ValueError) as error:
         if not _is_locked(files.lock):
-            clean_stale(run_dir, lv_id)
-            return
+            return None
         raise ActivationError(f"the server of this volume does not answer ({error}); end it by its pid") from None
     finally:
         os.close(directory_fd)
-    if answer.get("in_use"):
-        raise InUseError(str(answer["in_use"]))
-    _wait_for_end(files)
-    if answer.get("error"):
-        raise ActivationError(str(answer["error"]))
 
 
 def _wait_for_end(files: ServerFiles) -> None:

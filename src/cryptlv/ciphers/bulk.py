@@ -1,99 +1,56 @@
-"""The sector engine in numpy over `cryptography`: a few library calls for many sectors, instead of a call a sector.
+"""The sector engine in numpy: a few library calls for many sectors, instead of a call a sector.
 
 XTS (IEEE 1619, NIST SP 800-38E): the tweaks of all sectors come from one ECB call; each further block's tweak is the
 one before doubled in GF(2^128), done for all sectors at once; the blocks are xored with their tweaks, go through one
 ECB call, and are xored again. CBC (SP 800-38A): decryption is one ECB call and an xor with the ciphertext shifted by
-a block; encryption goes block by block, each step for all sectors at once. The IVs are dm-crypt's plain, plain64 and
-essiv (drivers/md/dm-crypt.c).
+a block; encryption goes block by block, each step for all sectors at once. LRW and Adiantum have files of their own.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from cryptlv.ciphers.ecb import open_ecb
+from cryptlv.ciphers.iv import essiv_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Protocol
 
-    from cryptography.hazmat.primitives.ciphers import CipherContext
-    from numpy.typing import NDArray
-
+    from cryptlv.ciphers.ecb import Blocks, Ecb
+    from cryptlv.ciphers.iv import IvPlan
     from cryptlv.ciphers.spec import CipherSpec
-    from cryptlv.secret import VolumeKey
 
-    Blocks = NDArray[np.uint64]
-    Ecb = Callable[[NDArray[np.uint64]], NDArray[np.uint64]]
+    class Mode(Protocol):
+        """A mode under one key. `run` changes an array of (sectors, blocks, 2 words) in place, given the sectors' IVs
+        as (sectors, 2 words)."""
+
+        def run(self, sectors: Blocks, ivs: Blocks, *, encrypt: bool) -> None: ...
+
 
 _BLOCK = 16
 _SLICE_BYTES = 64 * 1024
 """Work on this much at a time: it stays in the processor's cache."""
+_ALL = 2**64 - 1
 
 
-class _Ecb(threading.local):
-    """The block cipher under one key, in both directions, a context for each thread (contexts are not shared)."""
+class BulkWorker:
+    """See `cryptlv.ciphers.engine.Worker`."""
 
-    def __init__(self, key: bytes) -> None:
-        cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the building block of the modes here
-        self._encryptor: CipherContext = cipher.encryptor()
-        self._decryptor: CipherContext = cipher.decryptor()
-
-    def encrypt(self, blocks: Blocks) -> Blocks:
-        return _through(self._encryptor, blocks)
-
-    def decrypt(self, blocks: Blocks) -> Blocks:
-        return _through(self._decryptor, blocks)
-
-
-def _through(context: CipherContext, blocks: Blocks) -> Blocks:
-    """All blocks through ECB; raises what `cryptography` raises."""
-    data = np.ascontiguousarray(blocks)
-    out = np.empty(data.size * 8 + _BLOCK - 1, dtype=np.uint8)
-    context.update_into(data.data.cast("B"), out.data)
-    return out[: data.size * 8].view(np.uint64).reshape(blocks.shape)
-
-
-class BulkCipher:
-    """See `cryptlv.ciphers.engine.SectorCipher`."""
-
-    def __init__(self, spec: CipherSpec, key: VolumeKey, sector_size: int, *, iv_large_sectors: bool) -> None:
+    def __init__(self, spec: CipherSpec, key: memoryview, sector_size: int, plan: IvPlan) -> None:
+        """Raises CipherError when the block cipher cannot be had here."""
         self._sector_size = sector_size
-        self._iv_step = 1 if iv_large_sectors else sector_size // 512
-        self._iv_divisor = sector_size // 512 if iv_large_sectors else 1
-        with key.reveal() as view:
-            self._open(spec, view)
+        self._plan = plan
+        self._mode = _open_mode(spec, key)
+        self._essiv = open_ecb(spec.cipher, memoryview(essiv_key(spec, key))) if spec.iv == "essiv" else None
 
-    def _open(self, spec: CipherSpec, key: memoryview) -> None:
-        iv_key: bytes | None = None
-        if spec.mode == "xts":
-            half = len(key) // 2
-            self._data = _Ecb(bytes(key[:half]))
-            self._tweak = _Ecb(bytes(key[half:]))
-        else:
-            self._data = _Ecb(bytes(key))
-            if spec.iv == "essiv":
-                iv_key = hashlib.new(spec.iv_hash, key).digest()
-        self._essiv = _Ecb(iv_key) if iv_key is not None else None
-        self._narrow = spec.iv == "plain"
-        self._run = self._xts if spec.mode == "xts" else self._cbc
-
-    @property
-    def sector_size(self) -> int:
-        return self._sector_size
-
-    def encrypt(self, buffer: bytearray | memoryview, first_sector: int) -> None:
+    def encrypt(self, buffer: bytearray | memoryview, first_sector: int, /) -> None:
+        """See `SectorCipher.encrypt`."""
         self._slices(buffer, first_sector, encrypt=True)
 
-    def decrypt(self, buffer: bytearray | memoryview, first_sector: int) -> None:
+    def decrypt(self, buffer: bytearray | memoryview, first_sector: int, /) -> None:
+        """See `SectorCipher.decrypt`."""
         self._slices(buffer, first_sector, encrypt=False)
-
-    def close(self) -> None:
-        for name in ("_data", "_essiv", "_run", "_tweak"):
-            if hasattr(self, name):
-                delattr(self, name)
 
     def _slices(self, buffer: bytearray | memoryview, first_sector: int, *, encrypt: bool) -> None:
         if len(buffer) % self._sector_size:
@@ -102,33 +59,100 @@ class BulkCipher:
         per_slice = max(_SLICE_BYTES // self._sector_size, 1)
         for start in range(0, len(whole), per_slice):
             part = whole[start : start + per_slice]
-            self._run(part, self._ivs(first_sector, start, len(part)), encrypt=encrypt)
+            ivs = make_ivs(self._plan, first_sector + start * self._plan.step, len(part))
+            if self._plan.is_encrypted:
+                zeros = np.zeros((len(part), 1, 2), dtype=np.uint64)
+                self._mode.run(zeros, ivs, encrypt=True)
+                ivs = zeros[:, 0]
+            elif self._essiv is not None:
+                ivs = self._essiv.encrypt(ivs)
+            self._mode.run(part, ivs, encrypt=encrypt)
 
-    def _ivs(self, first_sector: int, skip: int, count: int) -> Blocks:
-        """The IVs of `count` sectors from the one `skip` sectors behind the first, as blocks."""
-        start = (first_sector // self._iv_divisor + skip * self._iv_step) & 0xFFFFFFFFFFFFFFFF
-        ivs = np.zeros((count, 2), dtype=np.uint64)
-        numbers = np.arange(count, dtype=np.uint64) * np.uint64(self._iv_step) + np.uint64(start)
-        ivs[:, 0] = numbers & np.uint64(0xFFFFFFFF) if self._narrow else numbers
-        return ivs if self._essiv is None else self._essiv.encrypt(ivs)
 
-    def _xts(self, sectors: Blocks, ivs: Blocks, *, encrypt: bool) -> None:
+def make_ivs(plan: IvPlan, first_sector: int, count: int) -> Blocks:
+    """The IVs of so many sectors from one on, before any encryption, as (sectors, 2 words)."""
+    ivs = np.zeros((count, 2), dtype=np.uint64)
+    numbers = np.arange(count, dtype=np.uint64) * np.uint64(plan.step) + np.uint64(first_sector & _ALL)
+    numbers >>= np.uint64(plan.shift)
+    numbers *= np.uint64(plan.factor)
+    numbers += np.uint64(plan.addend)
+    numbers &= np.uint64(plan.mask)
+    ivs[:, int(plan.is_big_endian)] = numbers.byteswap() if plan.is_big_endian else numbers
+    return ivs
+
+
+def _open_mode(spec: CipherSpec, key: memoryview) -> Mode:
+    if spec.mode == "xts":
+        return _Xts(spec.cipher, key)
+    if spec.mode == "cbc":
+        return _Cbc(open_ecb(spec.cipher, key))
+    if spec.mode == "ctr":
+        return _Ctr(open_ecb(spec.cipher, key))
+    if spec.mode == "lrw":
+        from cryptlv.ciphers.lrw import Lrw
+
+        return Lrw(spec.cipher, key)
+    if spec.mode == "adiantum":
+        from cryptlv.ciphers.adiantum import Adiantum
+
+        return Adiantum(spec.cipher, key)
+    return _EcbMode(open_ecb(spec.cipher, key))
+
+
+class _EcbMode:
+    def __init__(self, ecb: Ecb) -> None:
+        self._ecb = ecb
+
+    def run(self, sectors: Blocks, ivs: Blocks, *, encrypt: bool) -> None:
+        sectors[:] = self._ecb.encrypt(sectors) if encrypt else self._ecb.decrypt(sectors)
+
+
+class _Xts:
+    def __init__(self, cipher: str, key: memoryview) -> None:
+        half = len(key) // 2
+        with key[:half] as first, key[half:] as second:
+            self._data, self._tweak = open_ecb(cipher, first), open_ecb(cipher, second)
+
+    def run(self, sectors: Blocks, ivs: Blocks, *, encrypt: bool) -> None:
         tweaks = _all_tweaks(self._tweak.encrypt(ivs), sectors.shape[1])
         mixed = sectors ^ tweaks
         mixed = self._data.encrypt(mixed) if encrypt else self._data.decrypt(mixed)
         np.bitwise_xor(mixed, tweaks, out=sectors)
 
-    def _cbc(self, sectors: Blocks, ivs: Blocks, *, encrypt: bool) -> None:
+
+class _Cbc:
+    def __init__(self, ecb: Ecb) -> None:
+        self._ecb = ecb
+
+    def run(self, sectors: Blocks, ivs: Blocks, *, encrypt: bool) -> None:
         if encrypt:
             previous = ivs
             for block in range(sectors.shape[1]):
-                previous = self._data.encrypt(sectors[:, block] ^ previous)
+                previous = self._ecb.encrypt(sectors[:, block] ^ previous)
                 sectors[:, block] = previous
             return
-        plain = self._data.decrypt(sectors)
+        plain = self._ecb.decrypt(sectors)
         plain[:, 1:] ^= sectors[:, :-1]
         plain[:, 0] ^= ivs
         sectors[:] = plain
+
+
+class _Ctr:
+    def __init__(self, ecb: Ecb) -> None:
+        self._ecb = ecb
+
+    def run(self, sectors: Blocks, ivs: Blocks, *, encrypt: bool) -> None:
+        sectors ^= self._ecb.encrypt(count_up(ivs, sectors.shape[1]).byteswap())
+
+
+def count_up(ivs: Blocks, blocks: int) -> Blocks:
+    """Each IV as a number of 128 bits in big endian, and the numbers after it modulo 2^128, as (sectors, blocks, 2
+    words in this machine's order, the high one first)."""
+    numbers = np.empty((len(ivs), blocks, 2), dtype=np.uint64)
+    high, low = ivs[:, :1].byteswap(), ivs[:, 1:].byteswap()
+    numbers[..., 1] = low + np.arange(blocks, dtype=np.uint64)
+    numbers[..., 0] = high + (numbers[..., 1] < low)
+    return numbers
 
 
 def _all_tweaks(first: Blocks, blocks: int) -> Blocks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptlv.cli.activation import ACTIVATION_OPTIONS, set_active, wanted_state
+from cryptlv.cli.keyslots import KEY_OPTIONS, change_keys, key_action
 from cryptlv.cli.lv import SELECT, targets_by_group
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.sizes import minor_of, policy_of, read_ahead_of, tags_of
@@ -44,6 +45,9 @@ def _wanted(arguments: Arguments) -> LvChange:
 
 
 def _lvchange(arguments: Arguments) -> int:
+    action = key_action(arguments)
+    if action:
+        return _change_keys(arguments, action)
     wanted = _wanted(arguments)
     is_change = wanted != _KEPT
     if not is_change and not arguments.has("activate"):
@@ -61,6 +65,15 @@ def _lvchange(arguments: Arguments) -> int:
                 terminal.warn("Combining activation change with other commands is not advised.")
             status = _activate(session, terminal, arguments, active=active)
     return status
+
+
+def _change_keys(arguments: Arguments, action: str) -> int:
+    if _wanted(arguments) != _KEPT or arguments.has("activate"):
+        raise UsageError(f"lvchange: --{action} goes with no other change")
+    terminal = Terminal(arguments)
+    with open_command(arguments, terminal) as session:
+        change_keys(session, terminal, arguments, action)
+    return 0
 
 
 def _change(session: Session, terminal: Terminal, vg_name: str, targets: Sequence[LvTarget], wanted: LvChange) -> int:
@@ -105,6 +118,10 @@ LVCHANGE = Command(
     summary="Change properties of logical volumes; activate or deactivate them.",
     usage=(
         "OPTION ... VG/LV|VG|@TAG ...",
+        "--addkey|--changekey [--keyslot N] [--keyfile FILE] [--newkeyfile FILE] VG/LV",
+        "--removekey [--keyfile FILE] VG/LV",
+        "--killkey N VG/LV",
+        "--backupkeystore|--restorekeystore FILE VG/LV",
         "-a y|n|ay [-K] [--keyfile FILE] [--backend auto|fuse|nbd] VG/LV|VG|@TAG ...",
     ),
     options=(
@@ -129,10 +146,15 @@ LVCHANGE = Command(
         ),
         Option(long="setautoactivation", takes="y|n", help="Whether -a ay activates it, as at boot."),
         Option(long="zero", short="Z", takes="y|n", help="For thin pools, which are left to lvm2's lvchange."),
+        *KEY_OPTIONS,
     ),
     run=_lvchange,
     notes="""
 An active volume is a file (fuse) or the unix socket of an NBD export (nbd); its path is printed. It is served by a
 process of its own until it is deactivated.
+
+A keystore that several volumes share has one set of keyslots: what is done to one volume's keys is done to all.
+lvs -o+crypt_keyslots shows them. A key header that was kept in a file opens with the passphrases of that time, also
+with those that were removed since.
 """,
 )

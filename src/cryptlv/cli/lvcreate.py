@@ -108,8 +108,12 @@ def _lvcreate(arguments: Arguments) -> int:
     vg_name, name, words = _names(arguments)
     request = _request(arguments, name, words)
     terminal = Terminal(arguments)
-    with open_command(arguments, terminal) as session, credentials_of(arguments, session.warn) as credentials:
-        made = create(session, vg_name, request, credentials)
+    with open_command(arguments, terminal) as session:
+        if request.segment_type != "crypt":
+            made = create(session, vg_name, request)
+        else:
+            with credentials_of(arguments, session.warn) as credentials:
+                made = create(session, vg_name, request, credentials)
     terminal.say(f'Logical volume "{made.name}" created.')
     return 0
 

@@ -51,7 +51,7 @@ def _run(words: list[str]) -> int:
         _overview(sys.stderr)
         return EXIT_USAGE
     name, rest = words[0], words[1:]
-    if name in ("--version", "version"):
+    if name == "--version":
         return _version()
     if name in ("help", "--help", "-h"):
         if rest:

@@ -74,19 +74,24 @@ def _report(kind: str, arguments: Arguments, gather: Gather) -> int:
         standard_json=form == "json_std",
     )
     terminal, problems = Terminal(arguments), list[CryptlvError]()
+    problem: Problem = _raise if arguments.has("debug") else problems.append
     with open_command(arguments, terminal) as session:
         selection = choose_rows(kind, arguments.text("select"), session.env.now)
         needed = (*fields, *selection.fields, *(field for field, _ in order))
-        rows = gather(session, arguments, needed, problems.append)
+        rows = gather(session, arguments, needed, problem)
     rows = fitting_rows(kind, rows, needed)
     rows = [row for row in rows if selection.matches(row)]
     if arguments.has("sort"):
         rows = sort_rows(rows, order)
     text = render_text(fields, rows, options) if form == "basic" else render_json(kind, fields, rows, options)
     sys.stdout.write(text)
-    for problem in problems:
-        terminal.error(str(problem))
+    for error in problems:
+        terminal.error(str(error))
     return EXIT_FAILED if problems else 0
+
+
+def _raise(error: CryptlvError) -> None:
+    raise error
 
 
 def _reach(arguments: Arguments) -> dict[str, bool]:

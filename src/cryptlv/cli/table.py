@@ -46,6 +46,7 @@ COMMANDS: dict[str, str] = {
     "lvs": "cryptlv.cli.reports",
     "lvdisplay": "cryptlv.cli.display",
     "lvscan": "cryptlv.cli.scans",
+    "version": "cryptlv.cli.version",
 }
 
 

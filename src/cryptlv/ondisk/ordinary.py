@@ -27,6 +27,9 @@ _SPACE = r"[ \t\n]*+(?:\#[^\n]*+[ \t\n]*+)*+"
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})(?=[\s\#}\],])"
 _TIME = r"(?:0|[1-9][0-9]{0,11})(?=[\s\#}\],])"
 _NAME = r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,126}+"
+_WORD = r"[A-Za-z0-9._+-]++"
+_UUID = "-".join(f"[0-9a-zA-Z!#]{{{length}}}" for length in (6, 4, 4, 4, 4, 4, 6))
+_HOST = r"[\x20\x21\x23-\x5b\x5d-\x7e]*+"
 _LIST = r'\[(?:"[A-Z_]*+"(?:,[ ]"[A-Z_]*+")*+)?+\]'
 
 
@@ -38,25 +41,36 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 class _Patterns:
-    """Compiled when the first volume is read: `whole` is a volume of one segment, as most are.
-
-    The others, for volumes of several segments, are compiled when the first of those is read.
+    """Each is compiled when it is first needed: `on_disk` is a volume of one segment, as most are, just as it is
+    written on disks; `whole` one in any form; `parts` are for volumes of several segments.
     """
 
     def __init__(self) -> None:
-        group = "[0-9a-zA-Z!#]"
-        uuid = "-".join(f"{group}{{{length}}}" for length in (6, 4, 4, 4, 4, 4, 6))
         self._head = (
-            rf' ({_NAME}) \{{ id = "({uuid})" status = (LIST) flags = (LIST)'
-            r'(?: creation_time = (TIME) creation_host = "([\x20\x21\x23-\x5b\x5d-\x7e]*+)")?+'
+            rf' ({_NAME}) \{{ id = "({_UUID})" status = (LIST) flags = (LIST)'
+            rf'(?: creation_time = (TIME) creation_host = "({_HOST})")?+'
             r" segment_count = "
         )
         self._segment = (
             r" \{ start_extent = (NUMBER) extent_count = (NUMBER) "
-            r'type = "striped" stripe_count = 1 stripes = \[ "([A-Za-z0-9._+-]++)", (NUMBER) \] \}'
+            rf'type = "striped" stripe_count = 1 stripes = \[ "({_WORD})", (NUMBER) \] \}}'
         )
-        self.whole = _pattern(rf"{self._head}1(?=[\s\#]) segment1{self._segment} \}}")
+        self._whole: re.Pattern[str] | None = None
         self._parts: tuple[re.Pattern[str], ...] = ()
+        number = r"(0|[1-9][0-9]{0,8})"
+        self.on_disk = re.compile(
+            rf'\n++({_NAME}) \{{\nid = "({_UUID})"\nstatus = ({_LIST})\nflags = ({_LIST})\n'
+            rf'(?:creation_time = (0|[1-9][0-9]{{0,11}})\ncreation_host = "({_HOST})"\n)?+'
+            rf"segment_count = 1\n\nsegment1 \{{\nstart_extent = {number}\nextent_count = {number}\n\n"
+            rf'type = "striped"\nstripe_count = 1\n\nstripes = \[\n"({_WORD})", {number}\n\]\n\}}\n\}}',
+            re.ASCII,
+        )
+
+    def whole(self) -> re.Pattern[str]:
+        """A volume of one segment."""
+        if self._whole is None:
+            self._whole = _pattern(rf"{self._head}1(?=[\s\#]) segment1{self._segment} \}}")
+        return self._whole
 
     def parts(self) -> tuple[re.Pattern[str], ...]:
         """What stands before the segments, a segment, and what stands behind."""
@@ -109,7 +123,7 @@ class OrdinaryReader:
 
         None when what stands there is any other item.
         """
-        before, whole = self._before, self._compiled().whole.match
+        before, on_disk = self._before, self._compiled().on_disk.match
         found: list[tuple[str, _Words, LogicalVolume | None]] = []
         while len(found) < _RUN:
             if before:
@@ -119,12 +133,12 @@ class OrdinaryReader:
                     found.append((text[position:end], (), ready))
                     position = end
                     continue
-            match = whole(text, position)
+            match = on_disk(text, position)
             if match is not None:
                 found.append((match[0], match.groups(), None))
                 position = match.end()
                 continue
-            words, end = self._read_parts(text, position)
+            words, end = self._read_other(text, position)
             if not words:
                 break
             found.append((text[position:end], words, None))
@@ -138,14 +152,19 @@ class OrdinaryReader:
 
     def _words(self, text: str) -> _Words:
         """The words of one volume's text."""
-        match = self._compiled().whole.match(text)
-        return match.groups() if match is not None else self._read_parts(text, 0)[0]
+        match = self._compiled().on_disk.match(text)
+        return match.groups() if match is not None else self._read_other(text, 0)[0]
 
-    def _read_parts(self, text: str, position: int) -> tuple[_Words, int]:
-        """The words of a volume of several segments and where it ends; none for any other item."""
+    def _read_other(self, text: str, position: int) -> tuple[_Words, int]:
+        """The words of a volume in any form and where it ends; none for any other item."""
+        if text.startswith("\n}", position):  # the end of the section, as it is on disk
+            return (), position
+        match = self._compiled().whole().match(text, position)
+        if match is not None:
+            return match.groups(), match.end()
         begin, segment, end = self._compiled().parts()
         head = begin.match(text, position)
-        if head is None:
+        if head is None or head[7] == "0":  # a volume without a segment
             return (), position
         *words, count = head.groups()
         place = head.end()

@@ -94,7 +94,7 @@ class KeyRing:
         return key
 
     def _ask(self, what: str, view: KeystoreView) -> VolumeKey:
-        from cryptlv.keys.registry import find_handler
+        from cryptlv.ops.handlers import find_handler
 
         handler = find_handler(view.attributes.handler)
         tries = TRIES if self._credentials.may_retry else 1
@@ -259,7 +259,7 @@ def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
 
 
 def _unlock(prepared: Prepared, keys: KeyRing) -> dict[str, tuple[CipherParameters, VolumeKey]]:
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     unlocked: dict[str, tuple[CipherParameters, VolumeKey]] = {}
     mapping = prepared.mapping

@@ -28,6 +28,9 @@ _EXT = frozenset(("ext2", "ext3", "ext4"))
 _CORRECTED = 1
 """e2fsck's exit status when it has repaired something; all above are failures (e2fsck(8))."""
 
+_PATIENCE_SECONDS = 10.0
+"""The programs have ended: nobody else is to have the volume open."""
+
 
 def filesystem_of(session: Session, vg_name: str, lv_name: str, keys: KeyRing) -> str:
     """What is on a volume that is not active: libblkid's word for it, such as `ext4`; "" for nothing that is known.
@@ -96,7 +99,7 @@ def _served(session: Session, vg_name: str, lv_name: str, keys: KeyRing) -> Iter
     try:
         yield active.path
     finally:
-        stop_server(session.directories.run_dir, lv.id)
+        stop_server(session.directories.run_dir, lv.id, patience_seconds=_PATIENCE_SECONDS)
 
 
 def _type_at(path: str) -> str:

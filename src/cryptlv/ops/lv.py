@@ -57,7 +57,7 @@ def create(
 def _create_crypt(
     session: Session, vg_name: str, request: LvRequest, credentials: Credentials | None
 ) -> LogicalVolume:
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     handler = find_handler(request.handler)
     with session.locked(vg_name, write=False):
@@ -179,7 +179,7 @@ def _create_sharing(
 def _wide_parameters(view: KeystoreView, store_name: str) -> CipherParameters:
     """The cipher of a keystore that several volumes may share; raises CipherError for one whose IVs would repeat."""
     from cryptlv.ciphers.spec import parse_cipher_spec
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     parameters = find_handler(view.attributes.handler).parameters(view.attributes, view.image)
     iv = parse_cipher_spec(parameters.cipher).iv

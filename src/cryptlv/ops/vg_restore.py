@@ -189,7 +189,7 @@ def _kind(lv: LogicalVolume) -> str:
 def _header_problem(session: Session, group: Group, vg: VolumeGroup, lv: LogicalVolume) -> str:
     """Why the key header of a keystore can not be used, "" when it can, or cannot be judged, or there is none."""
     from cryptlv.errors import HandlerUnavailable
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     if not _is_keystore(lv):
         return ""

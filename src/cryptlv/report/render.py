@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LEFT = (TEXT, LIST, TIME)
 _NARROW = 64
+_ROWS_AT_ONCE = 64
 MAX_REPORT_CHARACTERS = 48 * MIB
 """A report that is longer is not made: what is on a disk may say the same long things in every line."""
 
@@ -37,7 +38,7 @@ class ReportOptions(Record):
 def _as_text(field: Field, options: ReportOptions) -> Write:
     """How a field's values are written."""
     if field.kind != SIZE:
-        return lambda value: "" if value is None else str(value)
+        return lambda value: value if type(value) is str else "" if value is None else str(value)
     known: dict[Value, str] = {}  # thousands of volumes may have few sizes among them
 
     def size(value: Value) -> str:
@@ -55,19 +56,31 @@ def _columns(
 ) -> list[list[str]]:
     """The cells of each field; raises RefusedError when the report becomes too long."""
     left = MAX_REPORT_CHARACTERS
-    everywhere = range(len(rows))
     related = [place for place, row in enumerate(rows) if _is_related(row)]
     columns: list[list[str]] = []
     for field in fields:
         write, value = writer(field, options), field.value
-        column = [write(None)] * len(rows)
-        for place in related if field.of_relations else everywhere:
-            column[place] = cell = write(value(rows[place]))
-            left -= len(cell)
-            if left < 0:
-                raise RefusedError("the report would be too long: choose fewer fields with -o, or name what to show")
+        column: list[str] = []
+        if field.of_relations:
+            column = [write(None)] * len(rows)
+            for place in related:
+                column[place] = write(value(rows[place]))
+                left = _less(left, column[place : place + 1])
+        else:
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                cells = [write(value(row)) for row in rows[start : start + _ROWS_AT_ONCE]]
+                left = _less(left, cells)
+                column += cells
         columns.append(column)
     return columns
+
+
+def _less(left: int, cells: Sequence[str]) -> int:
+    """The characters that are left for a report; raises RefusedError when it becomes too long."""
+    left -= sum(map(len, cells))
+    if left < 0:
+        raise RefusedError("the report would be too long: choose fewer fields with -o, or name what to show")
+    return left
 
 
 def _is_related(row: Row) -> bool:

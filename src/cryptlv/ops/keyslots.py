@@ -1,0 +1,320 @@
+"""The life of a key: keyslots of a keystore added, changed and removed, its header kept in a file and put back.
+
+Nothing in a keystore is changed before the new image has been made and opened in memory. It is written in steps, each
+flushed: key material first, then each copy of the header. A new key is on the disk, read back, before an old one
+goes; the key material of what goes is overwritten before the header forgets it, so that no old copy of the header
+opens it. Nobody is asked anything while a lock is held.
+"""
+
+from __future__ import annotations
+
+from cryptlv.errors import CryptlvError, InUseError, KeystoreError, RefusedError, UsageError, WrongCredential
+from cryptlv.host.signals import held_back
+from cryptlv.keys.handler import KeystoreRequest
+from cryptlv.keys.keyslots import find_keyslots
+from cryptlv.names import printable
+from cryptlv.ops.activation import KeystoreView
+from cryptlv.ops.keystore import attributes_of, image_place, keystore_segment, read_image
+from cryptlv.record import Record
+from cryptlv.segments.keystore import KeystoreSegment
+from cryptlv.units import SECTOR_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cryptlv.device import Device
+    from cryptlv.host.scan import Group
+    from cryptlv.keys.keyslots import Keyslots
+    from cryptlv.model.vg import VolumeGroup
+    from cryptlv.ops.credentials import Credentials
+    from cryptlv.ops.session import Session
+    from cryptlv.secret import VolumeKey
+
+TRIES = 3
+
+
+class Store(Record):
+    """A keystore as it was read, and what it is called: by its volume, as the user did, and in the metadata."""
+
+    vg_name: str
+    name: str
+    shown: str
+    view: KeystoreView
+
+    @property
+    def keyslots(self) -> Keyslots:
+        """What its handler can do; raises KeystoreError for one without keyslots."""
+        return find_keyslots(self.view.attributes.handler)
+
+
+def store_names(vg: VolumeGroup, lv_name: str) -> tuple[str, ...]:
+    """The keystores of a volume, or the one that it is itself, each once; raises NotFoundError."""
+    lv = vg.lv(lv_name)
+    if any(isinstance(segment, KeystoreSegment) for segment in lv.segments):
+        return (lv.name,)
+    return tuple(dict.fromkeys(name for segment in lv.segments for name in segment.keystores))
+
+
+def read_store(session: Session, vg_name: str, lv_name: str) -> Store:
+    """The keystore of a volume, or the one of that name; raises NotFoundError, RefusedError for a volume that has
+    none or several, DeviceError, KeystoreError."""
+    with session.locked(vg_name, write=False):
+        return _store(session, session.world().group(vg_name), lv_name)
+
+
+def _store(session: Session, group: Group, lv_name: str) -> Store:
+    session.check_usable(group)
+    shown = f"{printable(group.vg.name)}/{printable(lv_name)}"
+    names = store_names(group.vg, lv_name)
+    if len(names) != 1:
+        what = f"has {len(names)} keystores: name one of them" if names else "is not encrypted"
+        raise RefusedError(f"logical volume {shown} {what}")
+    attributes = attributes_of(keystore_segment(group.vg, names[0]))
+    image = read_image(session, group.vg, names[0], group.pv_paths)
+    view = KeystoreView(attributes=attributes, image=image)
+    return Store(vg_name=group.vg.name, name=names[0], shown=shown, view=view)
+
+
+def add_key(
+    session: Session,
+    vg_name: str,
+    lv_name: str,
+    old: Credentials,
+    new: Credentials,
+    *,
+    number: int | None = None,
+    request: KeystoreRequest | None = None,
+) -> int:
+    """Put the key under a further passphrase; gives the number of its keyslot (None: the first that is free).
+
+    Raises WrongCredential, CredentialError, KeystoreError, CipherError, InUseError when the keystore is changed by
+    somebody else meanwhile, and what `read_store` raises.
+    """
+    store = read_store(session, vg_name, lv_name)
+    _, key = _find(session, store, old, "open")
+    with key:
+        after, place = _with_key(session, store, key, new, number, request)
+    if not session.test:
+        put(session, store, after)
+    return place
+
+
+def change_key(
+    session: Session,
+    vg_name: str,
+    lv_name: str,
+    old: Credentials,
+    new: Credentials,
+    *,
+    number: int | None = None,
+    request: KeystoreRequest | None = None,
+) -> tuple[int, int]:
+    """Have another passphrase in place of one (that of keyslot `number`, or the one that is given).
+
+    The new one goes into a free keyslot, and the old one's is emptied then; gives the numbers of both. Raises what
+    `add_key` raises.
+    """
+    store = read_store(session, vg_name, lv_name)
+    gone, key = _find(session, store, old, "open", number)
+    with key:
+        after, place = _with_key(session, store, key, new, None, request)
+    last = store.keyslots.without_key(after, gone, session.env)
+    if not session.test:
+        put(session, store, after)
+        put(session, store.replace(view=store.view.replace(image=after)), last)
+    return gone, place
+
+
+def remove_key(session: Session, vg_name: str, lv_name: str, credentials: Credentials) -> int:
+    """Remove the keyslot that a passphrase opens; gives its number. Raises RefusedError for the last, but for -ff."""
+    store = read_store(session, vg_name, lv_name)
+    number, key = _find(session, store, credentials, "open")
+    key.close()
+    _kill(session, store, number)
+    return number
+
+
+def kill_key(session: Session, vg_name: str, lv_name: str, number: int) -> None:
+    """Remove a keyslot by its number; raises RefusedError for the last one, but for -ff, KeystoreError."""
+    _kill(session, read_store(session, vg_name, lv_name), number)
+
+
+def _kill(session: Session, store: Store, number: int) -> None:
+    there = store.keyslots.listed(store.view.image)
+    if [slot.number for slot in there] == [number] and session.force < 2:
+        raise RefusedError(
+            f"keyslot {number} is the last of {store.shown}: without it all data are lost; -ff does it"
+        )
+    after = store.keyslots.without_key(store.view.image, number, session.env)
+    if not session.test:
+        put(session, store, after)
+
+
+def _find(
+    session: Session, store: Store, credentials: Credentials, purpose: str, number: int | None = None
+) -> tuple[int, VolumeKey]:
+    """The keyslot that the user's passphrase opens, and the key; asks a few times where that makes sense."""
+    from cryptlv.ops.handlers import find_handler
+
+    kind = find_handler(store.view.attributes.handler).credential_kind
+    for left in range(TRIES - 1 if credentials.may_retry else 0, -1, -1):
+        with credentials.get(purpose, store.shown, kind) as credential:
+            try:
+                return store.keyslots.find(store.view.attributes, store.view.image, credential, number)
+            except WrongCredential as error:
+                if not left:
+                    raise
+                session.warn(f"{error}; {left} {'tries' if left > 1 else 'try'} left")
+    raise AssertionError("unreachable")
+
+
+def _with_key(
+    session: Session,
+    store: Store,
+    key: VolumeKey,
+    new: Credentials,
+    number: int | None,
+    request: KeystoreRequest | None,
+) -> tuple[bytes, int]:
+    """The image with the key under a new passphrase, which has been tried on it, and the number of its keyslot."""
+    from cryptlv.ops.handlers import find_handler
+
+    keyslots, view = store.keyslots, store.view
+    kind = find_handler(view.attributes.handler).credential_kind
+    with new.get("create", f"{store.shown} (new)", kind) as credential:
+        after, place = keyslots.with_key(
+            view.image, number, key, credential, request or KeystoreRequest(), session.env
+        )
+        found, proof = keyslots.find(view.attributes, after, credential, place)
+        with proof:
+            if found != place or not proof.matches(key):
+                raise KeystoreError(f"the new keyslot of {store.shown} does not give its key back; nothing changed")
+    return after, place
+
+
+def put(session: Session, store: Store, after: bytes, *, wipes_late: bool = False) -> None:
+    """Put another image in place of a keystore's, if that is still what it was; `wipes_late` is as in `write_steps`.
+
+    Raises InUseError when it is not, DeviceError, KeystoreError when it does not read back.
+    """
+    with session.locked(store.vg_name, write=True):
+        group = session.writable_group(store.vg_name, missing_ok=True)
+        now = _store(session, group, store.name)
+        if now.view != store.view:
+            raise InUseError(f"the keystore of {store.shown} was changed by another command meanwhile; try again")
+        place = image_place(group.vg, keystore_segment(group.vg, store.name))
+        if place is None:
+            raise KeystoreError(f"the keystore of {store.shown} has no place on a disk")
+        pv_id, offset_bytes, _ = place
+        device = session.device(group.pv_paths[pv_id], writable=True)
+        with held_back():
+            write_steps(device, offset_bytes, store.view.image, after, store.keyslots, wipes_late=wipes_late)
+            if device.read(offset_bytes, len(after)) != after:
+                raise KeystoreError(f"{device.path}: the keystore of {store.shown} does not read back")
+
+
+def write_steps(
+    device: Device, offset_bytes: int, before: bytes, after: bytes, keyslots: Keyslots, *, wipes_late: bool = False
+) -> None:
+    """Write what differs, step by step, each flushed.
+
+    First new key material where there was none in use, then the material of what goes (last with `wipes_late`, when
+    other keyslots are to open instead), then one copy of the header after the other.
+    """
+    copies = sorted(keyslots.header_copies(after))
+    in_use = _areas(keyslots, before)
+    fresh = [area for area in _areas(keyslots, after) if not any(_overlap(area, other) for other in in_use)]
+    ends = [0, *(start + length for start, length in copies)]
+    rest = [(end, start - end) for end, (start, _) in zip(ends, [*copies, (len(after), 0)], strict=True)]
+    headers = [[copy] for copy in keyslots.header_copies(after)]
+    written = bytearray(before)
+    for regions in (fresh, *headers, rest) if wipes_late else (fresh, rest, *headers):
+        wrote = False
+        for start, length in regions:
+            for place, data in _differing(written, after, start, length):
+                device.write(offset_bytes + place, data)
+                written[place : place + len(data)] = data
+                wrote = True
+        if wrote:
+            device.flush()
+
+
+def _areas(keyslots: Keyslots, image: bytes) -> tuple[tuple[int, int], ...]:
+    """Where the key material in use is; nowhere in an image whose header cannot be read."""
+    try:
+        return keyslots.areas(image)
+    except CryptlvError:
+        return ()
+
+
+def _overlap(area: tuple[int, int], other: tuple[int, int]) -> bool:
+    return area[0] < other[0] + other[1] and other[0] < area[0] + area[1]
+
+
+def _differing(before: bytearray, after: bytes, start: int, length: int) -> Iterator[tuple[int, bytes]]:
+    """Runs of sectors in which two images differ: (offset, new bytes)."""
+    run = -1
+    for place in range(start, start + length, SECTOR_SIZE):
+        end = min(place + SECTOR_SIZE, start + length)
+        if before[place:end] != after[place:end]:
+            run = place if run < 0 else run
+        elif run >= 0:
+            yield run, after[run:place]
+            run = -1
+    if run >= 0:
+        yield run, after[run : start + length]
+
+
+def backup_keystore(session: Session, vg_name: str, lv_name: str, path: str) -> int:
+    """Keep a keystore's header and key material in a new file, 0600; gives how many bytes.
+
+    Raises UsageError when there is something at `path`, DeviceError, KeystoreError and what `read_store` raises.
+    """
+    import os
+
+    from cryptlv.host.archive import write_whole_file
+
+    store = read_store(session, vg_name, lv_name)
+    image = store.view.image[: store.keyslots.used_bytes(store.view.image)]
+    if os.path.lexists(path):
+        raise UsageError(f"{printable(path)}: there is something already; name a new file")
+    if not session.test:
+        write_whole_file(path, image)
+    return len(image)
+
+
+def restore_keystore(session: Session, vg_name: str, lv_name: str, path: str) -> None:
+    """Put the header of a file back in place of a keystore's.
+
+    Raises DeviceError when it cannot be read; KeystoreError when it is none, of another cipher or key size than the
+    metadata say, or too long; RefusedError when it is another volume's, or, but for -f, when the one that is there
+    cannot tell whose it is.
+    """
+    from cryptlv.errors import DeviceError
+    from cryptlv.ops.handlers import find_handler
+
+    store = read_store(session, vg_name, lv_name)
+    image, keyslots = store.view.image, store.keyslots
+    try:
+        with open(path, "rb") as file:
+            kept = file.read(len(image) + 1)
+    except OSError as error:
+        raise DeviceError(f"{printable(path)}: cannot read: {error.strerror}", errno=error.errno or 0) from None
+    if len(kept) > len(image):
+        raise KeystoreError(f"{printable(path)}: is longer than the {len(image)} bytes of the keystore")
+    find_handler(store.view.attributes.handler).parameters(store.view.attributes, kept)
+    try:
+        there = keyslots.identity(image)
+    except CryptlvError as error:
+        there = ""
+        if not session.force:
+            raise RefusedError(
+                f"the header of {store.shown} cannot tell whether {printable(path)} is its backup ({error}); "
+                "-f puts it back all the same"
+            ) from None
+    if there and keyslots.identity(kept) != there:
+        raise RefusedError(f"{printable(path)}: is the header of another volume, not of {store.shown}")
+    after = kept + image[len(kept) :]
+    if not session.test:
+        put(session, store, after, wipes_late=True)

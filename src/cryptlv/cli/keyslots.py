@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from cryptlv.cli.options import Arguments
     from cryptlv.cli.terminal import Terminal
-    from cryptlv.keys.handler import KeystoreRequest
     from cryptlv.ops.credentials import Credentials
+    from cryptlv.ops.keyslots import KeystoreRequest
     from cryptlv.ops.session import Session
 
 KEY_ACTIONS = ("addkey", "changekey", "removekey", "killkey", "backupkeystore", "restorekeystore")
@@ -49,6 +49,9 @@ def key_action(arguments: Arguments) -> str:
     for option in ("keyslot", *_NEW_KEY):
         if arguments.has(option) and action not in ("addkey", "changekey"):
             raise UsageError(f"--{option} needs --addkey or --changekey")
+    for option in ("select", "backend", "ignoreactivationskip"):
+        if action and arguments.has(option):
+            raise UsageError(f"lvchange: --{action} and --{option} do not go together")
     if action and len(arguments.words) != 1:
         raise UsageError(f"lvchange --{action}: name one encrypted volume, VG/LV")
     return action
@@ -107,7 +110,7 @@ def _new_credentials(session: Session, arguments: Arguments) -> AbstractContextM
 
 
 def _request(arguments: Arguments) -> KeystoreRequest:
-    from cryptlv.keys.handler import KeystoreRequest
+    from cryptlv.ops.keyslots import KeystoreRequest
 
     return KeystoreRequest(
         iter_time_ms=arguments.number("iter-time", 2000),

@@ -7,7 +7,7 @@ import sys
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
-from cryptlv.ops.report import report_lvs, report_pvs, report_vgs
+from cryptlv.ops.report import report_lvs, report_pvs, report_vgs, with_keyslots
 from cryptlv.report.fields import (
     choose_fields,
     choose_order,
@@ -78,7 +78,7 @@ def _report(kind: str, arguments: Arguments, gather: Gather) -> int:
     with open_command(arguments, terminal) as session:
         selection = choose_rows(kind, arguments.text("select"), session.env.now)
         needed = (*fields, *selection.fields, *(field for field, _ in order))
-        rows = gather(session, arguments, needed, problem)
+        rows = with_keyslots(session, gather(session, arguments, needed, problem), needed)
     rows = fitting_rows(kind, rows, needed)
     rows = [row for row in rows if selection.matches(row)]
     if arguments.has("sort"):
@@ -141,5 +141,5 @@ LVS = Command(
         *_OPTIONS,
     ),
     run=_lvs,
-    notes="For encrypted volumes: -o +crypt_store,crypt_handler,crypt_cipher,crypt_keysize",
+    notes="For encrypted volumes: -o +crypt_store,crypt_handler,crypt_cipher,crypt_keysize,crypt_keyslots",
 )

@@ -28,17 +28,25 @@ _PLACES = {
 
 class KeyslotInfo(Record):
     """A keyslot that is in use: its number, how its passphrase is derived (or its type, when that is another), its
-    priority where it is not the normal one, and the tokens that open it."""
+    priority where it is not the normal one ("prefer", "ignore"), the tokens that open it, and whether it has the
+    volume's key (`is_bound`) or something else."""
 
     number: int
     kind: str
     priority: str = ""
     tokens: tuple[str, ...] = ()
+    is_bound: bool = True
+
+    @property
+    def opens(self) -> bool:
+        """Whether a passphrase that is in no other keyslot opens the volume by it, its number not being named."""
+        return self.is_bound and self.priority != "ignore"
 
     @property
     def shown(self) -> str:
-        """As reports have it: `0:argon2id`, `1:pbkdf2:prefer`, `2:pbkdf2:clevis`."""
-        return ":".join(map(printable, (str(self.number), self.kind, *filter(None, (self.priority,)), *self.tokens)))
+        """As reports have it, in a list with commas: `0:argon2id`, `1:pbkdf2:prefer`, `2:pbkdf2:clevis`."""
+        words = (str(self.number), self.kind, self.priority, "" if self.is_bound else "unbound", *self.tokens)
+        return ":".join(printable(word).replace(",", "\\x2c") for word in words if word)
 
 
 if TYPE_CHECKING:
@@ -47,13 +55,14 @@ if TYPE_CHECKING:
         """What there is for each handler with keyslots. Methods raise KeystoreError and CipherError."""
 
         def identity(self, image: bytes) -> str:
-            """The UUID of the header, which tells one volume's from another's."""
+            """The UUID of the header and the digest of its volume key: the same for every header of one volume."""
 
         def used_bytes(self, image: bytes) -> int:
             """How much of the image is the header with its key material."""
 
         def header_copies(self, image: bytes) -> tuple[tuple[int, int], ...]:
-            """Offset and bytes of each copy of the header without the key material, in the order of their writing."""
+            """Offset and bytes of each copy of the header without the key material, one that does not count (damaged,
+            or older than the other) first: in this order they are overwritten, so that one is always whole."""
 
         def areas(self, image: bytes) -> tuple[tuple[int, int], ...]:
             """Offset and bytes of the key material of each keyslot in use."""
@@ -67,20 +76,29 @@ if TYPE_CHECKING:
             """The keyslot that a credential opens, of all or the one named, and the volume key in it; raises
             WrongCredential."""
 
+        def free_keyslot(self, image: bytes, number: int | None, request: KeystoreRequest) -> int:
+            """The keyslot for a further key, the one named or the first that is free; raises KeystoreError when it is
+            in use or there is no room, CipherError or UsageError for a derivation that the format does not have."""
+
         def with_key(
             self,
             image: bytes,
-            number: int | None,
+            number: int,
             volume_key: VolumeKey,
             credential: Secret,
             request: KeystoreRequest,
             env: Environment,
-        ) -> tuple[bytes, int]:
-            """The image with the volume key under a further credential, in a keyslot that is free or in the one
-            named, and that keyslot's number; raises CredentialError for an empty credential, too."""
+        ) -> bytes:
+            """The image with the volume key under a further credential, in a keyslot that is free; raises
+            CredentialError for an empty credential, too."""
 
         def without_key(self, image: bytes, number: int, env: Environment) -> bytes:
             """The image without a keyslot, its key material overwritten."""
+
+
+def has_keyslots(handler: str) -> bool:
+    """Whether the handler of that name has keyslots that this program knows."""
+    return handler in _PLACES
 
 
 def find_keyslots(handler: str) -> Keyslots:

@@ -33,7 +33,6 @@ from cryptlv.keys.luks1_header import (
     encode_header,
     image_bytes,
     put_mark,
-    slot_bytes,
 )
 from cryptlv.keys.material import derived_key, find_damage, mark, material_bytes, nothing_opened, seal, unseal
 from cryptlv.secret import VolumeKey
@@ -111,7 +110,7 @@ class Luks1Handler:
 
     def unlock(self, attributes: KeystoreAttributes, image: bytes, credential: Secret) -> VolumeKey:
         self.parameters(attributes, image)
-        return unlock_header(decode_header(image), image, credential)
+        return find_key(decode_header(image), image, credential)[1]
 
 
 def check_count(iterations: int) -> None:
@@ -120,8 +119,8 @@ def check_count(iterations: int) -> None:
         raise CipherError(f"{iterations} PBKDF2 iterations are not between {MIN_ITERATIONS} and {MAX_WORK}")
 
 
-def unlock_header(header: Luks1Header, image: bytes, credential: Secret) -> VolumeKey:
-    """The volume key of the first keyslot that opens.
+def find_key(header: Luks1Header, image: bytes, credential: Secret) -> tuple[int, VolumeKey]:
+    """The first keyslot that opens, and the volume key in it.
 
     Raises WrongCredential; KeystoreError when no keyslot is active, or when the passphrase may be right but the key
     material is damaged; CipherError.
@@ -132,7 +131,7 @@ def unlock_header(header: Luks1Header, image: bytes, credential: Secret) -> Volu
     for number in active:
         key = open_slot(header, image, number, credential)
         if key is not None:
-            return key
+            return number, key
     damage = {}
     for number, kept in enumerate(decode_marks(image, header)):
         slot = header.keyslots[number]
@@ -217,9 +216,10 @@ def remove_key(header: Luks1Header, image: bytearray, number: int, env: Environm
     slot = _slot(header, number)
     if not slot.active:
         raise KeystoreError(f"LUKS1 header: keyslot {number} is disabled")
-    start, length = slot.offset_sectors * SECTOR_SIZE, slot_bytes(header.key_bytes)
-    length = min(length, len(image) - start)
+    start, length = slot.offset_sectors * SECTOR_SIZE, material_bytes(header.key_bytes)
     image[start : start + length] = env.random_bytes(length)
+    if decode_marks(bytes(image), header)[number]:
+        put_mark(image, header, number, b"")
     gone = slot.replace(active=False, iterations=0, salt=bytes(SALT_BYTES))
     return _put_slot(header, image, number, gone)
 

@@ -80,7 +80,7 @@ class Luks2Handler:
         if request.sector_size not in (0, *SECTOR_SIZES):
             sizes = ", ".join(map(str, SECTOR_SIZES))
             raise CipherError(f"sector size {request.sector_size} is not one of {sizes}")
-        _check_kdf_request(request)
+        check_kdf_request(request)
         metadata_bytes, keyslots_bytes = _sizes(request, bits // 8)
         return KeystoreDraft(
             handler=self.name,
@@ -124,7 +124,7 @@ class Luks2Handler:
         spec = parse_cipher_spec(segment.cipher)
         if segment.sector_size not in SECTOR_SIZES:
             raise KeystoreError(f"LUKS2 header: sector size {segment.sector_size} cannot be used")
-        bits = _segment_key_bytes(document, segment) * 8
+        bits = segment_key_bytes(document, segment) * 8
         check_key_bits(spec, bits)
         check_agreement(attributes, "LUKS2", spec.render(), bits)
         return CipherParameters(
@@ -139,10 +139,10 @@ class Luks2Handler:
         header = decode_header(image)
         self._parameters(attributes, header)
         document = header.document
-        return unlock_digest(document, image, segment_digest(document, data_segment(document)), credential)
+        return find_key(document, image, segment_digest(document, data_segment(document)), credential)[1]
 
 
-def _check_kdf_request(request: KeystoreRequest) -> None:
+def check_kdf_request(request: KeystoreRequest) -> None:
     """Raise CipherError for a key derivation that cannot be had."""
     kind = request.pbkdf or DEFAULT_PBKDF
     if kind not in KDFS:
@@ -274,7 +274,8 @@ def segment_digest(document: Document, segment: Segment) -> Digest:
     raise KeystoreError(f"LUKS2 header: segments.{segment.number} has no digest of a known kind")
 
 
-def _segment_key_bytes(document: Document, segment: Segment) -> int:
+def segment_key_bytes(document: Document, segment: Segment) -> int:
+    """Bytes of a segment's key, by its keyslots; raises KeystoreError when they do not tell."""
     slots = segment_digest(document, segment).keyslots
     sizes = {slot.key_bytes for slot in document.keyslots if slot.number in slots and slot.kind == LUKS2}
     if len(sizes) != 1:
@@ -283,8 +284,8 @@ def _segment_key_bytes(document: Document, segment: Segment) -> int:
     return sizes.pop()
 
 
-def unlock_digest(document: Document, image: bytes, digest: Digest, credential: Secret) -> VolumeKey:
-    """The volume key of a digest, from the first of its keyslots that opens, those to be preferred first.
+def find_key(document: Document, image: bytes, digest: Digest, credential: Secret) -> tuple[int, VolumeKey]:
+    """The first of a digest's keyslots that opens, those to be preferred first, and the volume key in it.
 
     Raises WrongCredential; KeystoreError when no keyslot may be tried, or when the passphrase may be right but the
     key material is damaged; CipherError.
@@ -297,7 +298,7 @@ def unlock_digest(document: Document, image: bytes, digest: Digest, credential: 
     for slot in affordable(tried):
         key = _open(slot, digest, image, credential)
         if key is not None:
-            return key
+            return slot.number, key
     kept = _marks(document)
     damage = {slot.number: _damage(slot, image, kept) for slot in tried}
     raise nothing_opened("LUKS2", damage)
@@ -400,7 +401,7 @@ def add_key(
     kdf = kdf.replace(salt=env.random_bytes(SALT_BYTES))
     check_cost(kdf)
     cipher, area_key_bytes = _area_cipher(segment.cipher, len(volume_key))
-    offset, size = _find_room(copy, len(volume_key))
+    offset, size = find_room(copy, len(volume_key))
     with derived_key(kdf, credential, area_key_bytes) as derived:
         material = seal(volume_key, derived, cipher, digest.key_hash, env.random_bytes)
     image[offset : offset + len(material)] = material
@@ -430,9 +431,10 @@ def add_key(
 def remove_key(image: bytearray, number: int, env: Environment) -> None:
     """Take keyslot `number` out of `image`, in place, its key material overwritten.
 
-    Raises KeystoreError for a slot that is not there.
+    Raises KeystoreError for a slot that is not there, or a header that is not to be changed as `data_segment` does.
     """
     copy = decode_header(bytes(image)).copy
+    data_segment(copy.document)
     slot = next((slot for slot in copy.document.keyslots if slot.number == number), None)
     if slot is None:
         raise KeystoreError(f"LUKS2 header: keyslot {number} does not exist")
@@ -442,13 +444,20 @@ def remove_key(image: bytearray, number: int, env: Environment) -> None:
     changed = tree | {
         "keyslots": {key: value for key, value in tree["keyslots"].items() if key != word},
         "digests": {key: _without(value, word) for key, value in tree["digests"].items()},
-        "tokens": {key: _without(value, word) for key, value in tree["tokens"].items()},
+        "tokens": {key: _unmarked(_without(value, word), word) for key, value in tree["tokens"].items()},
     }
     _put(image, changed_copy(copy, changed, len(image)))
 
 
 def _without(entry: dict[str, Any], number: str) -> dict[str, Any]:
     return entry | {"keyslots": [other for other in entry["keyslots"] if other != number]}
+
+
+def _unmarked(token: dict[str, Any], number: str) -> dict[str, Any]:
+    marks = token.get("material") if token["type"] == _TOKEN else None
+    if not isinstance(marks, dict):
+        return token
+    return token | {"material": {key: value for key, value in marks.items() if key != number}}
 
 
 def _put(image: bytearray, copy: Copy) -> None:
@@ -464,7 +473,7 @@ def _area_cipher(cipher: str, key_bytes: int) -> tuple[str, int]:
     return spec.render(), bits // 8
 
 
-def _find_room(copy: Copy, key_bytes: int) -> tuple[int, int]:
+def find_room(copy: Copy, key_bytes: int) -> tuple[int, int]:
     """The first gap between key material that takes another one's: offset and bytes; raises KeystoreError."""
     size = round_up(material_bytes(key_bytes), _ALIGN_BYTES)
     offset = 2 * copy.header_bytes

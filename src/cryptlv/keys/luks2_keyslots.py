@@ -8,12 +8,15 @@ from cryptlv.keys.luks2 import (
     DEFAULT_HASH,
     Luks2Handler,
     add_key,
-    affordable,
+    check_kdf_request,
     choose_kdf,
     data_segment,
+    find_key,
+    find_room,
     open_slot,
     remove_key,
     segment_digest,
+    segment_key_bytes,
 )
 from cryptlv.keys.luks2_header import decode_header
 from cryptlv.keys.luks2_json import IGNORE, LUKS2, MAX_KEYSLOTS, PREFER
@@ -31,27 +34,33 @@ class Luks2Keyslots:
     """Two copies of a header, and up to 32 keyslots whose places it says."""
 
     def identity(self, image: bytes) -> str:
-        return decode_header(image).copy.uuid
+        copy = decode_header(image).copy
+        keys = (f"{digest.salt.hex()} {digest.digest.hex()}" for digest in copy.document.digests if digest.segments)
+        return " ".join((copy.uuid, *keys))
 
     def used_bytes(self, image: bytes) -> int:
         copy = decode_header(image).copy
         return min(2 * copy.header_bytes + copy.document.keyslots_bytes, len(image))
 
     def header_copies(self, image: bytes) -> tuple[tuple[int, int], ...]:
-        size = decode_header(image).copy.header_bytes
-        return ((0, size), (size, size))
+        header = decode_header(image)
+        size = header.copy.header_bytes
+        stale = {offset for offset, _ in header.mends}
+        return tuple(sorted(((0, size), (size, size)), key=lambda place: place[0] not in stale))
 
     def areas(self, image: bytes) -> tuple[tuple[int, int], ...]:
         return tuple((slot.area_offset, slot.area_bytes) for slot in decode_header(image).document.keyslots)
 
     def listed(self, image: bytes) -> tuple[KeyslotInfo, ...]:
         document = decode_header(image).document
+        bound = {number for digest in document.digests if digest.segments for number in digest.keyslots}
         return tuple(
             KeyslotInfo(
                 number=slot.number,
                 kind=slot.kdf.kind if slot.kdf is not None else slot.kind,
                 priority=_PRIORITIES.get(slot.priority, ""),
                 tokens=tuple(token.kind for token in document.tokens if slot.number in token.keyslots),
+                is_bound=slot.kind == LUKS2 and slot.number in bound,
             )
             for slot in sorted(document.keyslots, key=lambda slot: slot.number)
         )
@@ -61,40 +70,44 @@ class Luks2Keyslots:
     ) -> tuple[int, VolumeKey]:
         Luks2Handler().parameters(attributes, image)
         document = decode_header(image).document
-        bound = segment_digest(document, data_segment(document)).keyslots
-        if number is not None and number not in bound:
-            raise KeystoreError(f"LUKS2 header: keyslot {number} does not exist, or has no key of this volume")
-        slots = [slot for slot in document.keyslots if slot.number in bound and slot.kind == LUKS2]
+        digest = segment_digest(document, data_segment(document))
         if number is None:
-            slots = [slot for slot in slots if slot.priority != IGNORE]
-        for slot in affordable(sorted(slots, key=lambda slot: slot.priority != PREFER)):
-            if number is not None and slot.number != number:
-                continue
-            key = open_slot(document, image, slot.number, credential)
-            if key is not None:
-                return slot.number, key
-        which = "no keyslot opens" if number is None else f"keyslot {number} does not open"
-        raise WrongCredential(f"{which} with this passphrase")
+            return find_key(document, image, digest, credential)
+        if number not in digest.keyslots:
+            raise KeystoreError(f"LUKS2 header: keyslot {number} does not exist, or has no key of this volume")
+        key = open_slot(document, image, number, credential)
+        if key is None:
+            raise WrongCredential(f"keyslot {number} does not open with this passphrase")
+        return number, key
 
-    def with_key(
-        self,
-        image: bytes,
-        number: int | None,
-        volume_key: VolumeKey,
-        credential: Secret,
-        request: KeystoreRequest,
-        env: Environment,
-    ) -> tuple[bytes, int]:
-        document = decode_header(image).document
-        taken = {slot.number for slot in document.keyslots}
+    def free_keyslot(self, image: bytes, number: int | None, request: KeystoreRequest) -> int:
+        check_kdf_request(request)
+        copy = decode_header(image).copy
+        find_room(copy, segment_key_bytes(copy.document, data_segment(copy.document)))
+        taken = {slot.number for slot in copy.document.keyslots}
         if number is None:
             number = next((place for place in range(MAX_KEYSLOTS) if place not in taken), None)
         if number is None:
             raise KeystoreError("LUKS2 header: every keyslot is in use; remove one first: lvchange --killkey N")
+        if number >= MAX_KEYSLOTS:
+            raise KeystoreError(f"LUKS2 header: there is no keyslot {number}, the last is {MAX_KEYSLOTS - 1}")
+        if number in taken:
+            raise KeystoreError(f"LUKS2 header: keyslot {number} is in use")
+        return number
+
+    def with_key(
+        self,
+        image: bytes,
+        number: int,
+        volume_key: VolumeKey,
+        credential: Secret,
+        request: KeystoreRequest,
+        env: Environment,
+    ) -> bytes:
         kdf = choose_kdf(request, request.key_hash or DEFAULT_HASH, len(volume_key), env)
         changed = bytearray(image)
         add_key(changed, number, volume_key=volume_key, credential=credential, kdf=kdf, env=env)
-        return bytes(changed), number
+        return bytes(changed)
 
     def without_key(self, image: bytes, number: int, env: Environment) -> bytes:
         changed = bytearray(image)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from cryptlv.errors import CryptlvError, InUseError, KeystoreError, RefusedError, UsageError, WrongCredential
 from cryptlv.host.signals import held_back
-from cryptlv.keys.handler import KeystoreRequest
+from cryptlv.keys.handler import KeystoreRequest as KeystoreRequest  # noqa: PLC0414 - for cli/
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.names import printable
 from cryptlv.ops.activation import KeystoreView
@@ -91,10 +91,11 @@ def add_key(
     Raises WrongCredential, CredentialError, KeystoreError, CipherError, InUseError when the keystore is changed by
     somebody else meanwhile, and what `read_store` raises.
     """
-    store = read_store(session, vg_name, lv_name)
+    store, request = read_store(session, vg_name, lv_name), request or KeystoreRequest()
+    place = store.keyslots.free_keyslot(store.view.image, number, request)
     _, key = _find(session, store, old, "open")
     with key:
-        after, place = _with_key(session, store, key, new, number, request)
+        after = _with_key(session, store, key, new, place, request)
     if not session.test:
         put(session, store, after)
     return place
@@ -115,14 +116,21 @@ def change_key(
     The new one goes into a free keyslot, and the old one's is emptied then; gives the numbers of both. Raises what
     `add_key` raises.
     """
-    store = read_store(session, vg_name, lv_name)
+    store, request = read_store(session, vg_name, lv_name), request or KeystoreRequest()
+    place = store.keyslots.free_keyslot(store.view.image, None, request)
     gone, key = _find(session, store, old, "open", number)
     with key:
-        after, place = _with_key(session, store, key, new, None, request)
+        after = _with_key(session, store, key, new, place, request)
     last = store.keyslots.without_key(after, gone, session.env)
     if not session.test:
         put(session, store, after)
-        put(session, store.replace(view=store.view.replace(image=after)), last)
+        try:
+            put(session, store.replace(view=store.view.replace(image=after)), last)
+        except CryptlvError as error:
+            raise KeystoreError(
+                f"{error}; the new passphrase opens {store.shown} by keyslot {place}, and the old one may still "
+                f"do so by keyslot {gone}: remove that with lvchange --killkey {gone}"
+            ) from None
     return gone, place
 
 
@@ -136,15 +144,15 @@ def remove_key(session: Session, vg_name: str, lv_name: str, credentials: Creden
 
 
 def kill_key(session: Session, vg_name: str, lv_name: str, number: int) -> None:
-    """Remove a keyslot by its number; raises RefusedError for the last one, but for -ff, KeystoreError."""
+    """Remove a keyslot by its number; raises RefusedError for the last that opens, but for -ff, KeystoreError."""
     _kill(session, read_store(session, vg_name, lv_name), number)
 
 
 def _kill(session: Session, store: Store, number: int) -> None:
-    there = store.keyslots.listed(store.view.image)
-    if [slot.number for slot in there] == [number] and session.force < 2:
+    opening = [slot.number for slot in store.keyslots.listed(store.view.image) if slot.opens]
+    if opening == [number] and session.force < 2:
         raise RefusedError(
-            f"keyslot {number} is the last of {store.shown}: without it all data are lost; -ff does it"
+            f"keyslot {number} is the last that opens {store.shown}: without it all data are lost; -ff removes it"
         )
     after = store.keyslots.without_key(store.view.image, number, session.env)
     if not session.test:
@@ -174,23 +182,21 @@ def _with_key(
     store: Store,
     key: VolumeKey,
     new: Credentials,
-    number: int | None,
-    request: KeystoreRequest | None,
-) -> tuple[bytes, int]:
-    """The image with the key under a new passphrase, which has been tried on it, and the number of its keyslot."""
+    place: int,
+    request: KeystoreRequest,
+) -> bytes:
+    """The image with the key under a new passphrase in a free keyslot, which has been opened with it."""
     from cryptlv.ops.handlers import find_handler
 
     keyslots, view = store.keyslots, store.view
     kind = find_handler(view.attributes.handler).credential_kind
     with new.get("create", f"{store.shown} (new)", kind) as credential:
-        after, place = keyslots.with_key(
-            view.image, number, key, credential, request or KeystoreRequest(), session.env
-        )
-        found, proof = keyslots.find(view.attributes, after, credential, place)
+        after = keyslots.with_key(view.image, place, key, credential, request, session.env)
+        _, proof = keyslots.find(view.attributes, after, credential, place)
         with proof:
-            if found != place or not proof.matches(key):
+            if not proof.matches(key):
                 raise KeystoreError(f"the new keyslot of {store.shown} does not give its key back; nothing changed")
-    return after, place
+    return after
 
 
 def put(session: Session, store: Store, after: bytes, *, wipes_late: bool = False) -> None:
@@ -220,16 +226,21 @@ def write_steps(
     """Write what differs, step by step, each flushed.
 
     First new key material where there was none in use, then the material of what goes (last with `wipes_late`, when
-    other keyslots are to open instead), then one copy of the header after the other.
+    other keyslots are to open instead), then one copy of the header after the other, beginning with one that does not
+    count before.
     """
-    copies = sorted(keyslots.header_copies(after))
+    headers = keyslots.header_copies(after)
+    there = _header_copies(keyslots, before)
+    if sorted(there) == sorted(headers):
+        headers = there
+    copies = sorted(headers)
     in_use = _areas(keyslots, before)
     fresh = [area for area in _areas(keyslots, after) if not any(_overlap(area, other) for other in in_use)]
     ends = [0, *(start + length for start, length in copies)]
     rest = [(end, start - end) for end, (start, _) in zip(ends, [*copies, (len(after), 0)], strict=True)]
-    headers = [[copy] for copy in keyslots.header_copies(after)]
+    each = [(copy,) for copy in headers]
     written = bytearray(before)
-    for regions in (fresh, *headers, rest) if wipes_late else (fresh, rest, *headers):
+    for regions in (fresh, *each, rest) if wipes_late else (fresh, rest, *each):
         wrote = False
         for start, length in regions:
             for place, data in _differing(written, after, start, length):
@@ -238,6 +249,14 @@ def write_steps(
                 wrote = True
         if wrote:
             device.flush()
+
+
+def _header_copies(keyslots: Keyslots, image: bytes) -> tuple[tuple[int, int], ...]:
+    """Where the copies of the header are; nowhere in an image whose header cannot be read."""
+    try:
+        return keyslots.header_copies(image)
+    except CryptlvError:
+        return ()
 
 
 def _areas(keyslots: Keyslots, image: bytes) -> tuple[tuple[int, int], ...]:
@@ -314,7 +333,7 @@ def restore_keystore(session: Session, vg_name: str, lv_name: str, path: str) ->
                 "-f puts it back all the same"
             ) from None
     if there and keyslots.identity(kept) != there:
-        raise RefusedError(f"{printable(path)}: is the header of another volume, not of {store.shown}")
+        raise RefusedError(f"{printable(path)}: is the header of another volume or key, not of {store.shown}")
     after = kept + image[len(kept) :]
     if not session.test:
         put(session, store, after, wipes_late=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import NotFoundError, RefusedError
+from cryptlv.errors import CryptlvError, LockError, NotFoundError, RefusedError
 from cryptlv.host.devices import device_number
 from cryptlv.names import printable
 from cryptlv.ondisk.mda import max_text_bytes
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TypeAlias
 
-    from cryptlv.errors import CryptlvError
     from cryptlv.host.scan import FoundPv, Group, MetadataArea, World
     from cryptlv.ops.session import Session
+    from cryptlv.report.field import Field
     from cryptlv.report.rows import Row, SeenGroup
 
     Problem: TypeAlias = Callable[[CryptlvError], None]
@@ -219,3 +219,41 @@ def _wanted(row: Row, whole: set[str], pairs: Sequence[tuple[str, ...]], *, hidd
         raise RefusedError("a row of the logical volumes' report has no logical volume")
     vg_name = row.group.vg.name
     return (vg_name in whole and (hidden or row.lv.name not in row.group.hidden)) or (vg_name, row.lv.name) in pairs
+
+
+def with_keyslots(session: Session, rows: list[Row], fields: Iterable[Field]) -> list[Row]:
+    """The rows with what key headers say of their keyslots, which are read when one of the fields is of these.
+
+    A header that cannot be read is left out with a warning, one on a missing physical volume in silence: that it is
+    missing has been said. Raises LockError.
+    """
+    if not any(field.of_keyslots for field in fields):
+        return rows
+    groups = {id(row.group): row.group for row in rows if row.group is not None}
+    read = {key: group.replace(keyslots=_keyslots(session, group)) for key, group in groups.items()}
+    return [row.replace(group=read.get(id(row.group))) for row in rows]
+
+
+def _keyslots(session: Session, group: SeenGroup) -> dict[str, tuple[str, ...]]:
+    """The keyslots in use by the names of keystores, each as it is shown."""
+    from cryptlv.keys.keyslots import find_keyslots, has_keyslots
+    from cryptlv.ops.keystore import image_place, read_image
+    from cryptlv.segments.keystore import KeystoreSegment
+
+    vg, paths = group.vg, {pv_id: seen.path for pv_id, seen in group.pvs.items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for lv in vg.lvs:
+        segment = lv.segments[0] if lv.segments else None
+        if not isinstance(segment, KeystoreSegment) or not has_keyslots(segment.handler):
+            continue
+        try:
+            place = image_place(vg, segment)
+            if place is None or place[0] in paths:
+                with session.locked(vg.name, write=False):
+                    image = read_image(session, vg, lv.name, paths)
+                found[lv.name] = tuple(slot.shown for slot in find_keyslots(segment.handler).listed(image))
+        except LockError:
+            raise
+        except CryptlvError as error:
+            session.warn(f"{printable(vg.name)}/{printable(lv.name)}: {error}")
+    return found

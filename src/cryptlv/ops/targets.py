@@ -7,7 +7,7 @@ there does not stop the rest: it is given back as a line of its own (lvm2's tool
 from __future__ import annotations
 
 from cryptlv.errors import UsageError
-from cryptlv.ops.report import report_everything
+from cryptlv.ops.report import report_everything, with_keyslots
 from cryptlv.record import Record
 from cryptlv.report.fields import choose_rows
 from cryptlv.report.rows import Row, segment_rows
@@ -49,10 +49,11 @@ def lv_targets(
         problems += unknown if words else []
     if selection:
         matching = choose_rows("lv", selection, session.env.now)
+        rows = with_keyslots(session, [Row(group=group, lv=lv) for group, lv in volumes], matching.fields)
         volumes = [
-            (group, lv)
-            for group, lv in volumes
-            if any(matching.matches(row) for row in segment_rows([Row(group=group, lv=lv)]))
+            volume
+            for volume, row in zip(volumes, rows, strict=True)
+            if any(matching.matches(part) for part in segment_rows([row]))
         ]
     targets = dict.fromkeys((group.vg.name, lv.name) for group, lv in volumes)
     return tuple(LvTarget(vg_name=vg, lv_name=lv, was_named=(vg, lv) in named) for vg, lv in targets), tuple(problems)

@@ -29,7 +29,8 @@ class Field(Record):
 
     A value is text, a size in bytes (or a word instead), a number or percentage (or a word), the word of a flag when
     it is set, the items of a list with `joiner` between them, or a time as text. `prefix` is what may be left out of
-    its name (`lvs -o name`). `of_relations`: only a volume that is something to others has a value.
+    its name (`lvs -o name`). `of_relations`: only a volume that is something to others has a value. `of_keyslots`:
+    key headers have to be read for it.
     """
 
     prefix: str
@@ -41,6 +42,7 @@ class Field(Record):
     width: int = 0
     joiner: str = ","
     of_relations: bool = False
+    of_keyslots: bool = False
 
 
 def flag(word: str, *, on: bool) -> str:

@@ -212,6 +212,23 @@ def _crypt_store(row: Row) -> Value:
     return ",".join(f"[{printable(name)}]" for name, _ in _stores(row)) or None
 
 
+def _keyslots(row: Row) -> list[str] | None:
+    """The keyslots of a volume's keystores, None when no header of them was read."""
+    known = row.group.keyslots if row.group is not None else {}
+    read = [known[name] for name, _ in _stores(row) if name in known]
+    return [slot for slots in read for slot in slots] if read else None
+
+
+def _keyslots_listed(row: Row) -> Value:
+    slots = _keyslots(row)
+    return None if slots is None else ",".join(slots)
+
+
+def _keyslot_count(row: Row) -> Value:
+    slots = _keyslots(row)
+    return None if slots is None else len(slots)
+
+
 def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], text: str, width: int = 0) -> Field:
     last: tuple[LogicalVolume | None, Relation, Value] | None = None
 
@@ -233,6 +250,7 @@ def _field(name: str, heading: str, kind: str, value: Callable[[Row], Value], te
         help=text,
         width=width,
         of_relations=name in _OF_RELATIONS,
+        of_keyslots=name.startswith("crypt_keyslot"),
     )
 
 
@@ -312,4 +330,9 @@ LV_FIELDS = (
     _field("crypt_cipher", "CCipher", TEXT, _crypt(lambda part: part.cipher), "Cipher."),
     _field("crypt_keysize", "CKeySize", NUMBER, _crypt(lambda part: part.key_size_bits), "Volume key size in bits."),
     _field("crypt_hash", "CHash", TEXT, _crypt(lambda part: part.key_hash), "Hash of the key derivation."),
+    _field(
+        "crypt_keyslots", "CKeyslots", LIST, _keyslots_listed,
+        "Keyslots in use: number, derivation, priority, tokens.",
+    ),
+    _field("crypt_keyslot_count", "#CKeyslots", NUMBER, _keyslot_count, "Number of keyslots in use."),
 )  # fmt: skip

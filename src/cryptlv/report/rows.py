@@ -53,6 +53,7 @@ class SeenGroup(Record):
     metadata was written, `hidden` and `partial` the names of volumes that users do not see and of those that miss a
     part, `lvs` all volumes by name, `relations` what volumes are to each other and `snapshots` those that are not
     thin, all found once for all rows. `past` are the volumes that are remembered; `shows_past`: reports name them.
+    `keyslots` has what each key header says of its keyslots, by the names of keystores, where it was read.
     """
 
     vg: VolumeGroup
@@ -65,6 +66,7 @@ class SeenGroup(Record):
     relations: Mapping[str, Relation]
     lvs: Mapping[str, LogicalVolume]
     snapshots: Mapping[str, Snapshot]
+    keyslots: Mapping[str, tuple[str, ...]] = {}
     past: tuple[PastVolume, ...] = ()
     shows_past: bool = False
 

@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "vgscan": "cryptlv.cli.scans",
     "vgcfgbackup": "cryptlv.cli.backup",
     "vgcfgrestore": "cryptlv.cli.vg_copies",
+    "lvconvert": "cryptlv.cli.lvconvert",
     "lvcreate": "cryptlv.cli.lvcreate",
     "lvextend": "cryptlv.cli.lv_resize",
     "lvreduce": "cryptlv.cli.lv_resize",

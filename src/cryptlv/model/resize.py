@@ -8,8 +8,9 @@ from cryptlv.errors import RefusedError
 from cryptlv.model.allocate import Neighbours
 from cryptlv.model.edit import canonical
 from cryptlv.model.merge import merged
-from cryptlv.model.vg import PvArea
+from cryptlv.model.vg import LvArea, PvArea
 from cryptlv.names import printable
+from cryptlv.units import round_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +38,17 @@ def base_of(vg: VolumeGroup, lv: LogicalVolume) -> LogicalVolume:
     if len(below) > 1 or len(lv.segments) > 1:
         raise RefusedError(f"{name} lies on several volumes, and is not resized")
     base = vg.lv(next(iter(below)))
-    if base.length_le != lv.length_le:
+    lead = _lead(lv)
+    if base.length_le < lv.length_le + lead or (base.length_le > lv.length_le and not lead):
         raise RefusedError(f"{name} and {printable(base.name)} below it have different sizes; see: cryptlv vgck")
     return base_of(vg, base)
+
+
+def _lead(lv: LogicalVolume) -> int:
+    """How many extents longer, at least, the hidden volume is below one whose data do not begin at its start."""
+    (segment,) = lv.segments
+    starts = (area.start_le for area in segment.places() if isinstance(area, LvArea))
+    return sum(starts) + (1 if segment.data_offset_sectors else 0)
 
 
 def neighbours_of(lv: LogicalVolume) -> Neighbours | None:
@@ -67,19 +76,26 @@ def extended(vg: VolumeGroup, lv: LogicalVolume, pieces: tuple[Piece, ...], make
 
 
 def reduced(vg: VolumeGroup, lv: LogicalVolume, length_le: int) -> VolumeGroup:
-    """The group with a volume cut to `length_le`; raises RefusedError where stripes do not allow it."""
+    """The group with a volume cut to `length_le`, or to the end of a row of stripes where the data do not begin with
+    one; raises RefusedError where stripes do not allow it."""
     base = base_of(vg, lv)
+    lead = base.length_le - lv.length_le
     kept = tuple(
-        segment if segment.end_le <= length_le else segment.part(0, length_le - segment.start_le)
+        segment if segment.end_le <= length_le + lead else segment.part(0, _cut_at(segment, length_le, lead))
         for segment in base.segments
-        if segment.start_le < length_le
+        if segment.start_le < length_le + lead
     )
     return _resized(vg, lv, base, kept)
 
 
+def _cut_at(segment: Segment, length_le: int, lead_le: int) -> int:
+    extents = length_le + lead_le - segment.start_le
+    return round_up(extents, segment.le_per_pe) if lead_le else extents
+
+
 def _resized(vg: VolumeGroup, lv: LogicalVolume, base: LogicalVolume, segments: tuple[Segment, ...]) -> VolumeGroup:
-    """The group with new segments in the base of a volume, and those above it as long."""
-    length_le = segments[-1].end_le
+    """The group with new segments in the base of a volume, and those above it longer or shorter by as much."""
+    length_le = segments[-1].end_le + lv.length_le - base.length_le
     vg = vg.with_lv(base.replace(segments=segments))
     while lv.id != base.id:
         (segment,) = lv.segments

@@ -15,7 +15,7 @@ from cryptlv.ops.wipe import wipe
 from cryptlv.record import Record
 from cryptlv.segments.crypt import CryptSegment, reused_tweaks
 from cryptlv.segments.striped import StripedSegment
-from cryptlv.units import format_size
+from cryptlv.units import format_size, round_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def plan(session: Session, group: Group, lv_name: str, request: ResizeRequest) -
         after = reduced(vg, lv, length_le)
     else:
         wish = Wish(
-            length_le=length_le - lv.length_le,
+            length_le=round_up(length_le - lv.length_le, striping.count),  # more than needed over longer stripes only
             what=f"logical volume {name}",
             stripes=striping.count,
             policy=policy_of(vg, request.policy, lv.allocation_policy),

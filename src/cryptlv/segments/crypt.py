@@ -138,7 +138,7 @@ class CryptSegment(Segment):
         if not 0 <= self.iv_base_sectors < _MAX_IV_BASE:
             yield "iv_base", f"iv_base {self.iv_base_sectors} is negative, or too large"
         for area in self.areas:
-            yield from check_below(area, self.length_le, around)
+            yield from check_below(area, self.length_le + (1 if self.area_offset_sectors else 0), around)
         store = around.lvs.get(self.crypto_store)
         if store is None:
             yield "crypto_store", f"keystore {printable(self.crypto_store[:64])} does not exist"

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from cryptlv.device import Device
 
 _LOCK_TRIES = 100
-_CLOSING_SECONDS = 0.5
 _MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
 
@@ -185,7 +184,7 @@ class Server:
             _reply(connection, {"users": self._export.users, "path": self.path})
             return False
         force = "force" in words
-        if not force and self._still_used():
+        if self._export.users and not force:
             _reply(connection, {"in_use": f"logical volume {self.name} is in use ({self._export.users} open)"})
             return False
         try:
@@ -199,14 +198,6 @@ class Server:
         with suppress(OSError):  # the command has gone; the path has too, so this is the end all the same
             _reply(connection, answer)
         return True
-
-    def _still_used(self) -> bool:
-        """Whether somebody has the volume open. The kernel tells of a close a moment after the program that made it
-        has gone on, so that who seems to be there is given that moment to be gone."""
-        deadline = time.monotonic() + _CLOSING_SECONDS
-        while self._export.users and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return bool(self._export.users)
 
     def _end(self, *, force: bool) -> None:
         """Take the path away, flush, forget the keys. Raises ActivationError when the flush failed."""

@@ -19,12 +19,13 @@ from cryptlv.ops.keyslots import (
     restore_keystore,
     store_names,
 )
-from cryptlv.secret import Passphrase
 from support.disks import MIB, PLAIN_REQUEST, Disks, Known
 from support.keyslots import CHEAP, FIRST, SECOND, THIRD, add, change, keystore_disks, opening, store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptlv.secret import Passphrase
 
 KINDS = pytest.mark.parametrize("kind", ["luks1", "luks2"])
 

@@ -69,7 +69,7 @@ def test_what_was_killed_opens_nothing_nor_is_its_material_anywhere(tmp_path: Pa
     headers = store.keyslots.header_copies(store.view.image)
     _, _, done = record(tmp_path, disks, action)
     device = done.devices["/d"].read(0, done.devices["/d"].size_bytes)
-    kept = [place for place in range(0, 64000, 512) if material[place : place + 512] in device]
+    kept = [place for place in range(0, 32 * 4000, 512) if material[place : place + 512] in device]
     assert kept == [], "sectors of the key material are still there"
     after = store_of(done).view.image
     stale = bytearray(after)

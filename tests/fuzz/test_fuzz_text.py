@@ -190,4 +190,5 @@ def test_long_sound_text_is_read_soon() -> None:
     assert check(vg) == ()
     assert free_count(vg) == 0
     assert parse_vg(render_disk(vg, ENV)) == vg
+    assert parse_vg(text) == vg, "also when as many volumes are known that are written in another way"
     assert time.monotonic() - started < 30

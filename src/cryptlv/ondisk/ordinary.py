@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _RUN = 1000
 _END = "}\n}"
 """Where a volume of one segment ends in the form on disk."""
+_LONGEST = 2048
+"""No such volume is longer: a text without such ends is not searched to its own end for each volume."""
 _MOST_REMEMBERED = 20_000
 _SPACE = r"[ \t\n]*+(?:\#[^\n]*+[ \t\n]*+)*+"
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})(?=[\s\#}\],])"
@@ -127,7 +129,7 @@ class OrdinaryReader:
         found: list[tuple[str, _Words, LogicalVolume | None]] = []
         while len(found) < _RUN:
             if before:
-                end = text.find(_END, position) + len(_END)
+                end = text.find(_END, position, position + _LONGEST) + len(_END)
                 ready = before.get(text[position:end])
                 if ready is not None:
                     found.append((text[position:end], (), ready))

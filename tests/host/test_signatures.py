@@ -10,7 +10,7 @@ import pytest
 
 from cryptlv.errors import RefusedError
 from cryptlv.host.devices import FileDevice, MemoryDevice
-from cryptlv.host.signatures import find_signatures, wipe_signatures
+from cryptlv.host.signatures import filesystem_bytes, find_signatures, wipe_signatures
 from support.machine import Machine, need
 
 if TYPE_CHECKING:
@@ -94,3 +94,22 @@ def test_a_signature_that_stays_is_told() -> None:
     device = Stubborn(path="stubborn", content=b"LUKS\xba\xbe" + bytes(8192))
     with pytest.raises(RefusedError, match="crypto_LUKS signature cannot be wiped"):
         wipe_signatures(device, lambda _: None)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("ext2", ()), ("ext4", ("-O", "64bit")), ("ext4", ("-b", "4096"))])
+def test_the_size_of_a_file_system_is_that_for_which_it_was_made(
+    tmp_path: Path, kind: str, options: tuple[str, ...]
+) -> None:
+    need("mke2fs")
+    image = tmp_path / "image"
+    image.write_bytes(bytes(3 * 2**20))
+    machine = Machine(tmp_path)
+    machine.tool("mke2fs", "-q", "-F", "-t", kind, *options, image, "2560k")
+    assert filesystem_bytes(image.read_bytes()[:65536]) == 2560 * 1024
+
+
+def test_what_is_no_file_system_that_is_known_has_no_size() -> None:
+    """XFS's superblock is made by hand: block size at byte 4, blocks at byte 8, big endian."""
+    assert filesystem_bytes(b"") is filesystem_bytes(bytes(65536)) is None
+    head = b"XFSB" + (4096).to_bytes(4, "big") + (81920).to_bytes(8, "big")
+    assert filesystem_bytes(head) == 320 * 2**20

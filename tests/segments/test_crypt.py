@@ -8,8 +8,9 @@ import pytest
 
 from cryptlv.errors import FormatError
 from cryptlv.model.mapping import CryptTarget
-from cryptlv.model.vg import PlaceLookup, PvArea
+from cryptlv.model.vg import LogicalVolume, LvArea, PlaceLookup, PvArea, Surroundings, VolumeGroup
 from cryptlv.segments.crypt import CryptSegment
+from cryptlv.segments.striped import StripedSegment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,3 +112,19 @@ def test_keystores_and_volumes_have_new_names(read_segment: Read) -> None:
     assert renamed.keystores == ("cryptostore7",)
     assert list(renamed.parts()) == [("areas", "y_cryptdata")]
     assert segment.with_names({}) == segment
+
+
+def test_data_that_begin_inside_an_extent_of_a_hidden_volume_end_inside_another() -> None:
+    below = LogicalVolume(
+        name="a_cryptdata", id="x", status=("READ", "WRITE"),
+        segments=(StripedSegment(start_le=0, length_le=4, areas=(PvArea(pv_id="p", start_pe=0),)),),
+    )  # fmt: skip
+    segment = CryptSegment(
+        start_le=0, length_le=4, crypto_store="s", areas=(LvArea(lv_name="a_cryptdata", start_le=0),)
+    )
+    vg = VolumeGroup(name="vg0", id="v", seqno=1)
+    around = Surroundings(vg=vg, lvs={"a_cryptdata": below})
+    lv = LogicalVolume(name="a", id="y", segments=(segment,))
+    parts = (segment, segment.replace(area_offset_sectors=1))
+    problems = [{field for field, _ in part.check(lv, around)} for part in parts]
+    assert problems == [{"crypto_store"}, {"crypto_store", "areas"}]

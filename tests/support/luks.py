@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from cryptlv.activate.stream import VolumeStream
+from cryptlv.ciphers.engine import open_sector_cipher
 from cryptlv.model.check import check
 from cryptlv.model.mapping import map_volume
 from cryptlv.model.vg import LogicalVolume, PvArea
 from cryptlv.ops.commit import commit_change
+from cryptlv.secret import VolumeKey
 from cryptlv.segments.striped import StripedSegment
 from support.disks import PASSPHRASE, make_disks
 from support.machine import Machine, need
@@ -105,8 +107,8 @@ def put_volume(disks: Disks, pieces: Pieces, content: bytes, *, stripes: int = 1
     return after
 
 
-def _raw(disks: Disks, name: str) -> VolumeStream:
-    group = disks.group()
+def _raw(disks: Disks, name: str, group: VolumeGroup | None = None) -> VolumeStream:
+    group = group or disks.group()
     assert group is not None
     return VolumeStream(map_volume(group, group.lv(name)), {pv.id: disks.devices[pv.device] for pv in group.pvs}, {})
 
@@ -117,9 +119,9 @@ def write_raw(disks: Disks, name: str, content: bytes) -> None:
     stream.flush()
 
 
-def read_raw(disks: Disks, name: str) -> bytes:
-    """What a volume that is not encrypted holds."""
-    stream = _raw(disks, name)
+def read_raw(disks: Disks, name: str, group: VolumeGroup | None = None) -> bytes:
+    """What a volume that is not encrypted holds; `group` is vg0 when it is not given."""
+    stream = _raw(disks, name, group)
     return bytes(stream.read(0, stream.size_bytes))
 
 
@@ -138,3 +140,14 @@ def luks_disks(
     data = plaintext(size - payload_bytes)
     put_volume(disks, pieces, formatted(shared, kind, payload_bytes) + sectors(data), stripes=stripes)
     return disks, data
+
+
+def stream_under(disks: Disks, group: VolumeGroup, name: str, store: str) -> bytes:
+    """What an encrypted volume reads as with KEY, whatever its keystore holds."""
+    devices = {pv.id: disks.devices[pv.device] for pv in group.pvs}
+    with VolumeKey(KEY) as key:
+        cipher = open_sector_cipher("aes-xts-plain64", key)
+        stream = VolumeStream(map_volume(group, group.lv(name)), devices, {store: cipher})
+        found = bytes(stream.read(0, stream.size_bytes))
+        cipher.close()
+    return found

@@ -40,6 +40,10 @@ class Place(Record):
         """The first sector behind it."""
         return self.start_sectors + self.length_sectors
 
+    def has(self, other: Place) -> bool:
+        """Whether another place begins in it."""
+        return self.pv_id == other.pv_id and self.start_sectors <= other.start_sectors < self.end_sectors
+
     def part(self, skip_sectors: int, length_sectors: int) -> Place:
         """Some sectors of it."""
         return self.replace(start_sectors=self.start_sectors + skip_sectors, length_sectors=length_sectors)
@@ -107,6 +111,18 @@ def places_of(mapping: VolumeMapping, start_sectors: int, length_sectors: int) -
                     found[-1] = last.replace(length_sectors=last.length_sectors + part.length_sectors)
                 else:
                     found.append(part)
+    return tuple(found)
+
+
+def joined(places: Iterable[Place]) -> tuple[Place, ...]:
+    """The same sectors in the order in which they lie, with places that follow each other as one."""
+    found: list[Place] = []
+    for place in sorted(places, key=lambda place: (place.pv_id, place.start_sectors)):
+        last = found[-1] if found else None
+        if last is not None and (last.pv_id, last.end_sectors) == (place.pv_id, place.start_sectors):
+            found[-1] = last.replace(length_sectors=last.length_sectors + place.length_sectors)
+        else:
+            found.append(place)
     return tuple(found)
 
 
@@ -189,8 +205,8 @@ def plan_import(vg: VolumeGroup, lv: LogicalVolume, payload: Payload, make: Make
         data_offset_sectors=payload.offset_sectors,
         header=() if in_place or not payload.header_sectors else _store_places(after, store, payload.header_sectors),
         copies=copies,
-        blanks=places_of(new, data, length_le * size - data),
-        stale=places_of(old, 0, payload.offset_sectors) if payload.is_in_front and not in_place else (),
+        blanks=joined(places_of(new, data, length_le * size - data)),
+        stale=joined(places_of(old, 0, payload.offset_sectors)) if payload.is_in_front and not in_place else (),
     )
 
 

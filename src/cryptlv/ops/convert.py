@@ -12,7 +12,7 @@ from cryptlv.host.signals import held_back
 from cryptlv.keys.handler import KeystoreAttributes, KeystoreRequest
 from cryptlv.keys.headers import UUID_BYTES, find_header, uuid_in
 from cryptlv.model.check import check
-from cryptlv.model.convert import Makers, Payload, places_of, plan_import
+from cryptlv.model.convert import Makers, Payload, joined, places_of, plan_import
 from cryptlv.model.edit import next_keystore_name
 from cryptlv.model.mapping import map_volume
 from cryptlv.model.vg import LogicalVolume, PvArea
@@ -350,14 +350,13 @@ def perform(session: Session, group: Group, plan: Conversion, image: bytes = b""
 def _write(session: Session, group: Group, plan: Conversion, image: bytes) -> None:
     """What must be on the disks before the commit: copies, blanks and the header, durable and read back."""
     copies = [part for copy in plan.copies for part in copy.blocks(BLOCK_BYTES // SECTOR_SIZE)]
+    _put(session, group, plan.header, image)
+    _flush(session, group, plan.header)
     for copy in copies:
         _put(session, group, (copy.target,), read_places(session, group, (copy.source,)))
     for blank in plan.blanks:
         _put(session, group, (blank,), bytes(blank.length_sectors * SECTOR_SIZE))
-    _put(session, group, plan.header, image)
-    places = (*(copy.target for copy in copies), *plan.blanks, *plan.header)
-    for path in dict.fromkeys(group.pv_paths[place.pv_id] for place in places):
-        session.device(path, writable=True).flush()
+    _flush(session, group, (*(copy.target for copy in copies), *plan.blanks))
     wrong = "what was written does not read back; nothing is converted"
     for copy in copies:
         if read_places(session, group, (copy.source,)) != read_places(session, group, (copy.target,)):
@@ -367,12 +366,22 @@ def _write(session: Session, group: Group, plan: Conversion, image: bytes) -> No
 
 
 def _put(session: Session, group: Group, places: Iterable[Place], data: bytes) -> None:
-    """Bytes onto places, one behind the other, as far as they go; raises DeviceError."""
+    """Bytes onto places, one behind the other, as far as they go; those of stripes in few writes. Raises
+    DeviceError."""
+    parts: dict[Place, bytes] = {}
     for place in places:
         part, data = data[: place.length_sectors * SECTOR_SIZE], data[place.length_sectors * SECTOR_SIZE :]
         if part:
-            device = session.device(group.pv_paths[place.pv_id], writable=True)
-            device.write(place.start_sectors * SECTOR_SIZE, part)
+            parts[place] = part
+    for run in joined(parts):
+        inside = sorted((place for place in parts if run.has(place)), key=lambda place: place.start_sectors)
+        device = session.device(group.pv_paths[run.pv_id], writable=True)
+        device.write(run.start_sectors * SECTOR_SIZE, b"".join(parts[place] for place in inside))
+
+
+def _flush(session: Session, group: Group, places: Iterable[Place]) -> None:
+    for path in dict.fromkeys(group.pv_paths[place.pv_id] for place in places):
+        session.device(path, writable=True).flush()
 
 
 def _overwrite(session: Session, group: Group, places: Iterable[Place]) -> None:

@@ -221,7 +221,7 @@ def _find(session: Session, group: Group, lv_name: str, request: ImportRequest) 
 
 
 def _found_without_header(request: ImportRequest) -> _Found:
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     wanted = KeystoreRequest(
         cipher=request.cipher, key_size_bits=request.key_size_bits, key_hash=request.key_hash, unit_bytes=1
@@ -239,7 +239,7 @@ def _found_without_header(request: ImportRequest) -> _Found:
 def _found_header(
     vg: VolumeGroup, lv: LogicalVolume, where: str, header: FoundHeader, head: bytes, *, is_in_front: bool
 ) -> _Found:
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     attributes = KeystoreAttributes(handler=header.handler, key_hash=header.key_hash)
     image = head[: header.header_bytes]
@@ -301,7 +301,7 @@ def _try_key(session: Session, group: Group, lv_name: str, found: _Found, creden
     """Get the key, and see whether a file system that is known fits; raises RefusedError when it does not."""
     from cryptlv.ciphers.engine import open_sector_cipher
     from cryptlv.host.signatures import filesystem_bytes
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     where = f"{printable(group.vg.name)}/{printable(lv_name)}"
     handler: KeyHandler = find_handler(found.attributes.handler)

@@ -121,7 +121,7 @@ def _look(
     in_front: bool,
 ) -> tuple[_Found, Group]:
     """What will be done; tries the key when there is one, with no lock held."""
-    from cryptlv.keys.registry import find_handler
+    from cryptlv.ops.handlers import find_handler
 
     with session.locked(vg_name, write=False):
         group = session.writable_group(vg_name)

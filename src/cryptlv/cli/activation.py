@@ -1,4 +1,4 @@
-"""What lvchange and vgchange share: activating and deactivating volumes."""
+"""What several commands share about keys, and lvchange and vgchange about activation."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ KEYFILE = Option(
 KEYFILE_PART = (
     Option(long="keyfile-offset", takes="BYTES", help="Leave out so many bytes at the key file's beginning."),
     Option(long="keyfile-size", takes="BYTES", help="Take so many bytes of the key file only."),
+)
+PBKDF_OPTIONS = (
+    Option(long="pbkdf", takes="argon2id|argon2i|pbkdf2", help="The passphrase's derivation; argon2id for luks2."),
+    Option(long="pbkdf-memory", takes="KIB", help="The most memory that Argon2 may take; 1048576."),
+    Option(long="pbkdf-parallel", takes="NUMBER", help="The most processors that Argon2 may use; 4."),
+    Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
+    Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations or passes instead."),
 )
 ACTIVATION_OPTIONS = (
     Option(

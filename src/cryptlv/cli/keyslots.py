@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import credentials_of
+from cryptlv.cli.activation import PBKDF_OPTIONS, credentials_of
 from cryptlv.cli.options import Option
 from cryptlv.cli.terminal import split_lv
 from cryptlv.errors import UsageError
@@ -29,15 +29,9 @@ KEY_OPTIONS = (
     Option(long="newkeyfile", takes="FILE|-", help="Take the new passphrase from a file, whole."),
     Option(long="backupkeystore", takes="FILE", help="Keep the key header in a new file."),
     Option(long="restorekeystore", takes="FILE", help="Put a key header back that was kept; asks, -y answers."),
-    Option(
-        long="pbkdf", takes="argon2id|argon2i|pbkdf2", help="The new passphrase's derivation; argon2id for luks2."
-    ),
-    Option(long="pbkdf-memory", takes="KIB", help="The most memory that Argon2 may take; 1048576."),
-    Option(long="pbkdf-parallel", takes="NUMBER", help="The most processors that Argon2 may use; 4."),
-    Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
-    Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations or passes instead."),
+    *PBKDF_OPTIONS,
 )
-_NEW_KEY = ("newkeyfile", "pbkdf", "pbkdf-memory", "pbkdf-parallel", "iter-time", "pbkdf-force-iterations")
+_NEW_KEY = ("newkeyfile", *(option.long for option in PBKDF_OPTIONS))
 
 
 def key_action(arguments: Arguments) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of
+from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, PBKDF_OPTIONS, credentials_of
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.sizes import (
     ALLOCATION,
@@ -29,11 +29,7 @@ _KEYSTORE = (
     Option(long="keysize", takes="BITS", help="Size of the volume key; 512."),
     Option(long="hash", takes="NAME", help="Hash of the passphrase's derivation; sha256, for handler hashed sha512."),
     Option(long="sector-size", takes="BYTES", help="What is encrypted at a time: 512, 1024, 2048 or 4096; 512."),
-    Option(long="pbkdf", takes="argon2id|argon2i|pbkdf2", help="The passphrase's derivation; argon2id for luks2."),
-    Option(long="pbkdf-memory", takes="KIB", help="The most memory that Argon2 may take; 1048576."),
-    Option(long="pbkdf-parallel", takes="NUMBER", help="The most processors that Argon2 may use; 4."),
-    Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
-    Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations or passes instead."),
+    *PBKDF_OPTIONS,
     Option(long="luks2-metadata-size", takes="Size[m|UNIT]", help="Size of a copy of the LUKS2 header; 16k."),
     Option(long="luks2-keyslots-size", takes="Size[m|UNIT]", help="Room for keyslots; 8 of them, and what is left."),
 )

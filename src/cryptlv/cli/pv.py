@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Failures:
-    """Failures that do not stop a command, and the questions that only -y answers."""
+    """Failures that do not stop a command."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -28,9 +28,6 @@ class _Failures:
     def add(self, error: CryptlvError) -> None:
         self.terminal.error(str(error))
         self.status = error.exit_code
-
-    def ask(self, question: str) -> None:
-        self.terminal.confirm(question, forced=False)
 
 
 def _options(arguments: Arguments) -> pv.PvOptions:
@@ -59,7 +56,7 @@ def _pvcreate(arguments: Arguments) -> int:
     with open_command(arguments, terminal) as session:
         if arguments.has("restorefile"):
             options = pv.restored(session, options, arguments.text("restorefile"))
-        for path in pv.create(session, arguments.words, options, failures.ask, failures.add):
+        for path in pv.create(session, arguments.words, options, terminal.ask, failures.add):
             terminal.say(f'Physical volume "{path}" successfully created.')
     return failures.status
 
@@ -70,7 +67,7 @@ def _pvremove(arguments: Arguments) -> int:
     terminal = Terminal(arguments)
     failures = _Failures(terminal)
     with open_command(arguments, terminal) as session:
-        for path in pv_remove.remove(session, arguments.words, failures.ask, failures.add):
+        for path in pv_remove.remove(session, arguments.words, terminal.ask, failures.add):
             terminal.say(f'Labels on physical volume "{path}" successfully wiped.')
     return failures.status
 
@@ -132,7 +129,7 @@ def _pvresize(arguments: Arguments) -> int:
     failures = _Failures(terminal)
 
     def change(path: str) -> bool:
-        pv_resize.resize(session, path, size_bytes, failures.ask)
+        pv_resize.resize(session, path, size_bytes, terminal.ask)
         return True
 
     with open_command(arguments, terminal) as session:

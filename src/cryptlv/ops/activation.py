@@ -14,9 +14,10 @@ from cryptlv.activate.process import (
     start_server,
     stop_server,
 )
-from cryptlv.errors import CryptlvError, InUseError, RefusedError, WrongCredential
+from cryptlv.errors import CryptlvError, InUseError, RefusedError
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import printable
+from cryptlv.ops.credentials import with_credential
 from cryptlv.ops.keystore import attributes_of, keystore_segment, mend_image, read_image
 from cryptlv.record import Record
 
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from cryptlv.model.vg import LogicalVolume, VolumeGroup
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
-    from cryptlv.secret import VolumeKey
-
-TRIES = 3
+    from cryptlv.secret import Secret, VolumeKey
 
 
 class Active(Record):
@@ -97,16 +96,11 @@ class KeyRing:
         from cryptlv.ops.handlers import find_handler
 
         handler = find_handler(view.attributes.handler)
-        tries = TRIES if self._credentials.may_retry else 1
-        for left in range(tries - 1, -1, -1):
-            with self._credentials.get("open", what, handler.credential_kind) as credential:
-                try:
-                    return handler.unlock(view.attributes, view.image, credential)
-                except WrongCredential as error:
-                    if not left:
-                        raise
-                    self._warn(f"{error}; {left} {'tries' if left > 1 else 'try'} left")
-        raise AssertionError("unreachable")
+
+        def unlock(credential: Secret) -> VolumeKey:
+            return handler.unlock(view.attributes, view.image, credential)
+
+        return with_credential(self._credentials, what, handler.credential_kind, unlock, self._warn)
 
     def close(self) -> None:
         """Wipe every key."""

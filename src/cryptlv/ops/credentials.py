@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from cryptlv.errors import WrongCredential
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Protocol, TypeVar
 
     from cryptlv.host.prompt import CredentialSource
     from cryptlv.secret import Secret
+
+    Made = TypeVar("Made")
 
     class Credentials(Protocol):
         """A source of passphrases and keys: a key file, standard input, or a terminal."""
@@ -23,6 +27,25 @@ if TYPE_CHECKING:
             `purpose` is "create" (asked twice on a terminal) or "open", `kind` "passphrase" or "volume key".
             Raises CredentialError.
             """
+
+
+TRIES = 3
+
+
+def with_credential(
+    credentials: Credentials, what: str, kind: str, use: Callable[[Secret], Made], warn: Callable[[str], None]
+) -> Made:
+    """What `use` makes of a credential that opens `what`; one that does not is told, and another one asked for, where
+    that makes sense. Raises WrongCredential, CredentialError, and what `use` raises."""
+    for left in range(TRIES - 1 if credentials.may_retry else 0, -1, -1):
+        with credentials.get("open", what, kind) as credential:
+            try:
+                return use(credential)
+            except WrongCredential as error:
+                if not left:
+                    raise
+                warn(f"{error}; {left} {'tries' if left > 1 else 'try'} left")
+    raise AssertionError("unreachable")
 
 
 def credential_source(

@@ -8,12 +8,13 @@ opens it. Nobody is asked anything while a lock is held.
 
 from __future__ import annotations
 
-from cryptlv.errors import CryptlvError, InUseError, KeystoreError, RefusedError, UsageError, WrongCredential
+from cryptlv.errors import CryptlvError, InUseError, KeystoreError, RefusedError, UsageError
 from cryptlv.host.signals import held_back
 from cryptlv.keys.handler import KeystoreRequest as KeystoreRequest  # noqa: PLC0414 - for cli/
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.names import printable
 from cryptlv.ops.activation import KeystoreView
+from cryptlv.ops.credentials import with_credential
 from cryptlv.ops.keystore import attributes_of, image_place, keystore_segment, read_image
 from cryptlv.record import Record
 from cryptlv.segments.keystore import KeystoreSegment
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from cryptlv.model.vg import VolumeGroup
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
-    from cryptlv.secret import VolumeKey
-
-TRIES = 3
+    from cryptlv.secret import Secret, VolumeKey
 
 
 class Store(Record):
@@ -93,7 +92,7 @@ def add_key(
     """
     store, request = read_store(session, vg_name, lv_name), request or KeystoreRequest()
     place = store.keyslots.free_keyslot(store.view.image, number, request)
-    _, key = _find(session, store, old, "open")
+    _, key = _find(session, store, old)
     with key:
         after = _with_key(session, store, key, new, place, request)
     if not session.test:
@@ -118,7 +117,7 @@ def change_key(
     """
     store, request = read_store(session, vg_name, lv_name), request or KeystoreRequest()
     place = store.keyslots.free_keyslot(store.view.image, None, request)
-    gone, key = _find(session, store, old, "open", number)
+    gone, key = _find(session, store, old, number)
     with key:
         after = _with_key(session, store, key, new, place, request)
     last = store.keyslots.without_key(after, gone, session.env)
@@ -137,7 +136,7 @@ def change_key(
 def remove_key(session: Session, vg_name: str, lv_name: str, credentials: Credentials) -> int:
     """Remove the keyslot that a passphrase opens; gives its number. Raises RefusedError for the last, but for -ff."""
     store = read_store(session, vg_name, lv_name)
-    number, key = _find(session, store, credentials, "open")
+    number, key = _find(session, store, credentials)
     key.close()
     _kill(session, store, number)
     return number
@@ -160,21 +159,18 @@ def _kill(session: Session, store: Store, number: int) -> None:
 
 
 def _find(
-    session: Session, store: Store, credentials: Credentials, purpose: str, number: int | None = None
+    session: Session, store: Store, credentials: Credentials, number: int | None = None
 ) -> tuple[int, VolumeKey]:
     """The keyslot that the user's passphrase opens, and the key; asks a few times where that makes sense."""
     from cryptlv.ops.handlers import find_handler
 
     kind = find_handler(store.view.attributes.handler).credential_kind
-    for left in range(TRIES - 1 if credentials.may_retry else 0, -1, -1):
-        with credentials.get(purpose, store.shown, kind) as credential:
-            try:
-                return store.keyslots.find(store.view.attributes, store.view.image, credential, number)
-            except WrongCredential as error:
-                if not left:
-                    raise
-                session.warn(f"{error}; {left} {'tries' if left > 1 else 'try'} left")
-    raise AssertionError("unreachable")
+    keyslots, view = store.keyslots, store.view
+
+    def find(credential: Secret) -> tuple[int, VolumeKey]:
+        return keyslots.find(view.attributes, view.image, credential, number)
+
+    return with_credential(credentials, store.shown, kind, find, session.warn)
 
 
 def _with_key(

@@ -44,3 +44,9 @@ def stock(tmp_path: Path) -> Iterator[StockLvm]:
     lvm = StockLvm(tmp_path / "stock")
     yield lvm
     lvm.detach()
+
+
+@pytest.fixture(scope="session")
+def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for LUKS headers, each of which is made once (support/luks.py:formatted)."""
+    return tmp_path_factory.mktemp("headers")

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import CryptlvError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import vg
 from cryptlv.ops.keystore import keystore_segment
 from cryptlv.ops.lv_remove import remove
-from support.crash import Event, OverlayDevice, RecordingDevice, crash_states
+from support.crash import OverlayDevice, crash_states
 from support.disks import REQUEST, Disks, Known, make_disks
-from support.record import record
+from support.record import failing_writes, record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from cryptlv.model.vg import VolumeGroup
+    from cryptlv.ops.session import Session
 
 MIB = 1024 * 1024
 AREAS = [(1,), (1, 1), (2,), (1, 1, 1), (2, 1)]
@@ -109,26 +109,16 @@ def test_after_any_crash_the_next_change_succeeds_and_brings_every_area_up_to_da
 def test_a_write_that_fails_leaves_the_old_or_the_new_volume_group_and_says_which(
     tmp_path: Path, areas: tuple[int, ...]
 ) -> None:
+    def create(session: Session) -> None:
+        lvs.create(session, "vg0", REQUEST, Known())
+
     disks = make_disks(tmp_path, areas)
     old = disks.group()
-    before, timeline, _ = record(tmp_path, disks, lambda session: lvs.create(session, "vg0", REQUEST, Known()))
-    for number, event in enumerate(timeline):
-        if event.data is None:
-            continue
-        events: list[Event] = []
-        devices = {path: RecordingDevice(path, content, events, number) for path, content in before.items()}
-        state = Disks(tmp_path, devices)
-        warnings: list[str] = []
-        failed = False
-        with state.session() as session:
-            session._warn = warnings.append
-            try:
-                lvs.create(session, "vg0", REQUEST, Known())
-            except CryptlvError:
-                failed = True
+    before, timeline, _ = record(tmp_path, disks, create)
+    for number, _, state, error, warnings in failing_writes(tmp_path, before, timeline, create):
         found = state.group()
         assert found is not None
-        if failed:
+        if error is not None:
             assert found == old, f"write {number}: it failed, so nothing may have changed"
         else:
             assert found.find_lv("new") is not None

@@ -15,7 +15,7 @@ from support.crash import crash_states
 from support.disks import Disks
 from support.luks import EXTENT, HEADERS, formatted, luks_disks, read_raw, sectors, stream_under
 from support.outcomes import next_command
-from support.record import record
+from support.record import failing_writes, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,11 +36,6 @@ CASES = {
     "stripes": ("luks2", HEADERS["luks2"], STRIPES, 2),
     "LUKS1": ("luks1", HEADERS["luks1"], ((0, 100, 18), (1, 30, 2)), 1),
 }
-
-
-@pytest.fixture(scope="session")
-def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("headers")
 
 
 def import_it(session: Session) -> object:
@@ -162,27 +157,14 @@ def test_a_split_loses_nothing_at_any_crash(tmp_path: Path, headers: Path) -> No
 
 
 def test_each_write_that_fails_is_told_and_leaves_the_volume_before_or_after(tmp_path: Path, headers: Path) -> None:
-    from cryptlv.errors import CryptlvError
-    from support.crash import Event, RecordingDevice
-
     disks, data = luks_disks(tmp_path, headers, "luks2", HEADERS["luks2"], TWO)
     header = formatted(headers, "luks2", HEADERS["luks2"])
     before, timeline, _ = record(tmp_path, disks, import_it)
     old = disks.group()
-    for number, event in enumerate(timeline):
-        if event.data is None:
-            continue
-        events: list[Event] = []
-        failing = {path: RecordingDevice(path, content, events, number) for path, content in before.items()}
-        state, warnings, failed = Disks(tmp_path, failing), list[str](), False
-        with state.session(warnings.append) as session:
-            try:
-                import_it(session)
-            except CryptlvError as error:
-                failed = True
-                assert event.path in str(error), f"write {number}: {error}"
+    for number, path, state, error, warnings in failing_writes(tmp_path, before, timeline, import_it):
+        assert error is None or path in str(error), f"write {number}: {error}"
         found = state.group()
         assert found is not None
-        assert (found == old) == failed, f"write {number}"
-        assert failed or warnings, f"write {number}: what was missed is said"
+        assert (found == old) == (error is not None), f"write {number}"
+        assert error is not None or warnings, f"write {number}: what was missed is said"
         assert read(state, found, header)[: len(data)] == data

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import CryptlvError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.ops import pv, pv_remove
 from cryptlv.ops.pv_change import PvChange, change
 from cryptlv.ops.pv_resize import resize
 from cryptlv.ops.vgck import find_faults
-from support.crash import Event, RecordingDevice, crash_states
+from support.crash import crash_states
 from support.disks import MIB, Disks, make_disks
-from support.record import record
+from support.record import failing_writes, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,20 +104,10 @@ def test_a_write_that_fails_leaves_the_old_or_the_new_and_is_told(tmp_path: Path
     disks, step = prepared(tmp_path, name)
     old = disks.group()
     before, timeline, _ = record(tmp_path, disks, step)
-    for number, event in enumerate(timeline):
-        if event.data is None:
-            continue
-        events: list[Event] = []
-        devices = {path: RecordingDevice(path, content, events, number) for path, content in before.items()}
-        state = Disks(tmp_path, devices)
-        told: list[str] = []
-        with state.session(told.append) as session:
-            try:
-                step(session)
-            except CryptlvError as error:
-                told.append(str(error))
+    for number, _, state, error, warnings in failing_writes(tmp_path, before, timeline, step):
+        with state.session() as session:
             group = session.world(silent=True).group("vg0")
-        assert told, f"write {number}"
+        assert error is not None or warnings, f"write {number}"
         assert group.missing_pv_ids == (), f"write {number}"
         assert group.hazards == ()
         assert old is not None

@@ -16,9 +16,9 @@ from cryptlv.ops.commit import commit_change
 from cryptlv.ops.vg_merge import vgmerge
 from cryptlv.ops.vg_split import SplitRequest, vgsplit
 from cryptlv.ops.vgck import find_faults
-from support.crash import Event, RecordingDevice, crash_states
+from support.crash import crash_states
 from support.disks import REQUEST, Disks, Known
-from support.record import record
+from support.record import failing_writes, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,21 +165,9 @@ def test_a_write_that_fails_is_told_and_the_same_command_finishes(tmp_path: Path
     groups, change = CASES[name]
     before, timeline, done = record(tmp_path, make(tmp_path, groups), change)
     final = summary(look(done))
-    for number, event in enumerate(timeline):
-        if event.data is None:
-            continue
-        events: list[Event] = []
-        state = Disks(
-            tmp_path, {path: RecordingDevice(path, content, events, number) for path, content in before.items()}
-        )
-        failed = False
-        with state.session() as session:
-            try:
-                change(session)
-            except CryptlvError:
-                failed = True
+    for number, _, state, error, _ in failing_writes(tmp_path, before, timeline, change):
         now = summary(look(state))
-        assert failed or now == final, f"write {number}"
+        assert error is not None or now == final, f"write {number}"
         if now != final:
             with state.session() as session:
                 change(session)

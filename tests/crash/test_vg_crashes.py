@@ -15,9 +15,9 @@ from cryptlv.ops import vg_change, vg_clone, vg_members, vg_remove, vg_restore
 from cryptlv.ops.backup import vgcfgbackup
 from cryptlv.ops.candidates import PvArgument
 from cryptlv.ops.vgck import find_faults, update_metadata
-from support.crash import Event, RecordingDevice, crash_states
+from support.crash import crash_states
 from support.disks import MIB, REQUEST, Disks, Known, make_disks
-from support.record import record
+from support.record import failing_writes, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,23 +134,10 @@ def test_a_write_that_fails_leaves_the_old_or_the_new_group_and_says_which(tmp_p
     new = only_group(done)
     assert old is not None
     assert new is not None
-    for number, event in enumerate(timeline):
-        if event.data is None:
-            continue
-        events: list[Event] = []
-        state = Disks(
-            tmp_path, {path: RecordingDevice(path, content, events, number) for path, content in before.items()}
-        )
-        warnings: list[str] = []
-        failed = False
-        with state.session(warnings.append) as session:
-            try:
-                case.run(session)
-            except CryptlvError:
-                failed = True
+    for number, _, state, error, warnings in failing_writes(tmp_path, before, timeline, case.run):
         found = only_group(state)
         assert found is not None
-        if failed:
+        if error is not None:
             assert found == old, f"write {number}: it failed, so nothing may have changed"
         else:
             assert found.seqno == new.seqno

@@ -51,11 +51,6 @@ ONE: Pieces = ((0, 100, 24),)
 MANY: Pieces = ((0, 100, 3), (1, 20, 16), (0, 140, 1), (1, 60, 3), (1, 70, 1))
 
 
-@pytest.fixture(scope="session")
-def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("headers")
-
-
 def header_copies(disks: Disks) -> int:
     """How often something that looks like a header's beginning is on the disks."""
     return sum(device.read(0, device.size_bytes).count(b"LUKS\xba\xbe") for device in disks.devices.values())

@@ -37,11 +37,6 @@ ONE: Pieces = ((0, 100, 24),)
 MANY: Pieces = ((0, 100, 3), (1, 20, 16), (0, 140, 1), (1, 60, 3), (1, 70, 1))
 
 
-@pytest.fixture(scope="session")
-def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("headers")
-
-
 def opens(folder: Path, *header: Path | str, device: bytes = b"") -> None:
     """Stock cryptsetup opens a header, or a whole device, with the passphrase."""
     need("cryptsetup")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptlv.errors import CryptlvError
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.vgck import find_faults
-from support.crash import Event, RecordingDevice, crash_states
+from support.crash import crash_states
 from support.disks import Disks
-from support.record import record
+from support.record import failing_writes, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from cryptlv.model.vg import VolumeGroup
     from cryptlv.ops.session import Session
+    from support.crash import Event
 
     Change = Callable[[Session], object]
 
@@ -65,23 +65,13 @@ def assert_old_or_new(folder: Path, disks: Disks, change: Change) -> None:
 def assert_failures_are_told(folder: Path, disks: Disks, change: Change) -> None:
     """Each write fails once: an error and the old group, or a warning of what was missed and the new one."""
     old, new, before, timeline = _recorded(folder, disks, change)
-    for number, event in enumerate(timeline):
-        if event.data is None:
-            continue
-        events: list[Event] = []
-        failing = {path: RecordingDevice(path, content, events, number) for path, content in before.items()}
-        state, warnings, failed = Disks(folder, failing), list[str](), False
-        with state.session(warnings.append) as session:
-            try:
-                change(session)
-            except CryptlvError as error:
-                failed = True
-                assert event.path in str(error), f"write {number}: {error}"
+    for number, path, state, error, warnings in failing_writes(folder, before, timeline, change):
         found = state.group()
         assert found is not None
-        if failed:
+        if error is not None:
+            assert path in str(error), f"write {number}: {error}"
             assert found == old, f"write {number}: it failed, so nothing may have changed"
         else:
             assert found.seqno == new.seqno
-            assert any(event.path in line for line in warnings), f"write {number}: what was missed is said"
+            assert any(path in line for line in warnings), f"write {number}: what was missed is said"
         next_command(state)

@@ -11,6 +11,7 @@ help: ## Show this help
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   time reports, changes, opening and encryption against stock tools (as root)"
+	@echo "make bench-serve  time a volume over NBD against qemu-nbd and nbdkit"
 	@echo "make fuzz    feed damaged metadata, key headers and names to the parsers, FUZZ_SECONDS=60 for each target"
 	@echo "make setup   only make the virtual environment and see that the system packages are there"
 	@echo "make clean   remove the virtual environment and caches"
@@ -34,6 +35,9 @@ bench: setup ## How long reports, changes, moves and encryption take, against st
 	@$(BIN)/python -m bench.engine
 	@$(BIN)/python -m bench.opening
 
+bench-serve: setup ## How fast a volume is served over NBD, against qemu-nbd and nbdkit
+	@$(BIN)/python -m bench.serve
+
 fuzz: setup ## Damaged metadata, key headers and cipher names, guided by coverage; what breaks something is left in .fuzz
 	@mkdir -p .fuzz
 	@for target in label metadata_area text cipher_spec luks1 luks2; do \
@@ -48,4 +52,4 @@ test: lint ## Everything
 clean: ## Remove what the targets made
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
-.PHONY: help setup demo bench fuzz lint test clean
+.PHONY: help setup demo bench bench-serve fuzz lint test clean

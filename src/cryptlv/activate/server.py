@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from cryptlv.activate.fuse import FuseFile, check_usable
 from cryptlv.activate.nbd import NbdServer
+from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.process import ServerFiles, decode_request, load_engine, public_path
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import ActivationError, CryptlvError
@@ -102,7 +103,7 @@ class Server:
         from cryptlv.ciphers.engine import open_sector_cipher
         from cryptlv.host.devices import FileDevice
 
-        request = self.request
+        request, mapping = self.request, self.request.mapping
         for pv_id, path in request.device_paths.items():
             self._devices[pv_id] = FileDevice(path, writable=request.mapping.writable)
         for name, (spec, sector_size) in request.ciphers.items():
@@ -116,7 +117,7 @@ class Server:
         self._listen()
         self._write_state()
         self._export: NbdServer | FuseFile = (
-            NbdServer(self._stream, self.path)
+            NbdServer({f"{mapping.vg_name}/{mapping.lv_name}": self._stream}, Address(path=self.path))
             if self.backend == "nbd"
             else FuseFile(self._stream, self.path, lambda: os.write(self._wakeup, b"\0"))
         )

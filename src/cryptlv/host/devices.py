@@ -23,6 +23,7 @@ _FALLOC_KEEP_SIZE = 1
 _FALLOC_PUNCH_HOLE = 2
 _ENOTSUP = 95
 _EINVAL = 22
+_BLOCK_BYTES = 4096
 
 
 def device_number(path: str) -> tuple[int, int]:
@@ -182,6 +183,28 @@ class FileDevice:
             if error.errno not in (_ENOTSUP, _EINVAL):  # a device that cannot discard keeps its data: allowed
                 self._fail(f"discard {length_bytes} bytes at {offset_bytes}", error)
 
+    def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
+        """What lseek(2) says of the file; a block device has storage everywhere."""
+        self._check_range("look at", offset_bytes, length_bytes)
+        if self._is_block:
+            return length_bytes, True
+        end = offset_bytes + length_bytes
+        try:
+            data = os.lseek(self._descriptor, offset_bytes, os.SEEK_DATA)
+            if data > offset_bytes:
+                return min(data, end) - offset_bytes, False
+            return min(os.lseek(self._descriptor, offset_bytes, os.SEEK_HOLE), end) - offset_bytes, True
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data from here on
+                return length_bytes, False
+            return length_bytes, True
+
+    def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
+        """By the page cache's hint, upon which Linux reads ahead (posix_fadvise(2))."""
+        if not self._is_direct:
+            with suppress(OSError):  # a hint
+                os.posix_fadvise(self._descriptor, offset_bytes, length_bytes, os.POSIX_FADV_WILLNEED)
+
     def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
         """By the page cache's hint, upon which Linux writes what is dirty (posix_fadvise(2))."""
         if not self._is_direct:
@@ -268,6 +291,23 @@ class MemoryDevice:
         self._check_range("discard", offset_bytes, length_bytes)
         with self._lock:
             self.content[offset_bytes : offset_bytes + length_bytes] = bytes(length_bytes)
+
+    def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
+        """Blocks of 4096 bytes that hold nothing but zeros are holes."""
+        self._check_range("look at", offset_bytes, length_bytes)
+        end, found = offset_bytes, None
+        while end < offset_bytes + length_bytes:
+            block = end - end % _BLOCK_BYTES
+            stop = min(block + _BLOCK_BYTES, offset_bytes + length_bytes)
+            with self._lock:
+                is_data = any(self.content[block : block + _BLOCK_BYTES])
+            if found is not None and is_data != found:
+                break
+            end, found = stop, is_data
+        return end - offset_bytes, found is not False
+
+    def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
+        """Memory is read already."""
 
     def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
         """Memory is written at once."""

@@ -47,6 +47,7 @@ COMMANDS: dict[str, str] = {
     "lvs": "cryptlv.cli.reports",
     "lvdisplay": "cryptlv.cli.display",
     "lvscan": "cryptlv.cli.scans",
+    "serve": "cryptlv.cli.serve",
     "version": "cryptlv.cli.version",
 }
 

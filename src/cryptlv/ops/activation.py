@@ -23,7 +23,7 @@ from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreAttributes
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
     from cryptlv.secret import Secret, VolumeKey
+
+    Start = Callable[[ServeRequest, Mapping[str, VolumeKey]], str]
+    """Serves a volume with its keys, which stay the caller's, and gives its path."""
 
 
 class Active(Record):
@@ -159,12 +162,14 @@ def _left_out(vg: VolumeGroup, *, ignore_skip: bool, automatic: bool) -> frozens
     )
 
 
-def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> Active:
+def activate_one(
+    session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing, start: Start | None = None
+) -> Active:
     """Activate one volume with the keys of a ring that is the caller's.
 
-    Prepare, unlock without any lock held, prepare again under the lock, and start the server. What takes time to load
-    is loaded meanwhile, here and in the server's process. Raises NotFoundError, RefusedError, InUseError,
-    ActivationError, and what unlocking raises.
+    Prepare, unlock without any lock held, prepare again under the lock, and start the server, or have `start` serve
+    the volume otherwise. What takes time to load is loaded meanwhile, here and in the server's process. Raises
+    NotFoundError, RefusedError, InUseError, ActivationError, and what unlocking raises.
     """
     with session.locked(vg_name, write=False):
         prepared = _prepare(session, vg_name, lv_name)
@@ -174,7 +179,7 @@ def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, key
         return Active(name=lv_name, path="")
     with ExitStack() as stack:
         waiting = None
-        if prepared.keystores:
+        if prepared.keystores and start is None:
             waiting = stack.enter_context(
                 WaitingServer(session.directories.run_dir, prepared.mapping.lv_id, is_crypt=True)
             )
@@ -182,7 +187,12 @@ def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, key
 
             Thread(target=load_engine, daemon=True).start()
         unlocked = _unlock(prepared, keys)
-        return _serve(session, prepared, backend, unlocked, waiting)
+        if start is None:
+
+            def start(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> str:
+                return start_server(request, keys, waiting).path
+
+        return _serve(session, prepared, backend, unlocked, start)
 
 
 def _serve(
@@ -190,9 +200,9 @@ def _serve(
     prepared: Prepared,
     backend: str,
     unlocked: dict[str, tuple[CipherParameters, VolumeKey]],
-    waiting: WaitingServer | None,
+    start: Start,
 ) -> Active:
-    """Start the server under the lock, if the volume is still what it was when its keys were asked for."""
+    """Start serving under the lock, if the volume is still what it was when its keys were asked for."""
     vg_name, lv_name = prepared.mapping.vg_name, prepared.mapping.lv_name
     with session.locked(vg_name, write=True):
         again = _prepare(session, vg_name, lv_name)
@@ -209,8 +219,8 @@ def _serve(
         )
         for name, (parameters, _) in unlocked.items():
             _mend(session, vg_name, name, parameters)
-        info = start_server(request, {name: key for name, (_, key) in unlocked.items()}, waiting)
-        return Active(name=lv_name, path=info.path)
+        path = start(request, {name: key for name, (_, key) in unlocked.items()})
+        return Active(name=lv_name, path=path)
 
 
 def _mend(session: Session, vg_name: str, store_name: str, parameters: CipherParameters) -> None:

@@ -30,6 +30,7 @@ CONNECTION_BYTES = _IN_BYTES + _OUT_BYTES
 _LARGE_BYTES = 64 * 1024
 """After a write of more the next header is received by itself, so that data behind it need not be moved."""
 _MAX_EXTENTS = 1024
+_REPLY_BYTES = protocol.REPLY_HEAD.size
 _PATIENCE_SECONDS = 5
 _EDQUOT = 122
 _TOO_LARGE = "no memory is free for a read of this size"
@@ -85,6 +86,7 @@ class Connection:
         CryptlvError when its last flush failed."""
         size = self._export.size_bytes
         unpack, length_of_header = protocol.unpack_request, protocol.REQUEST_BYTES
+        takes_writes = self._export.writable and not self._write_through
         while True:
             if self._end - self._start < length_of_header:
                 self._receive(length_of_header, length_of_header if self._spares else _IN_BYTES)
@@ -92,9 +94,14 @@ class Connection:
             if magic != protocol.REQUEST_MAGIC:
                 raise Disconnected
             self._start += length_of_header
-            if command == protocol.CMD_READ and not flags and length <= CHUNK_BYTES and offset + length <= size:
-                self._read(cookie, offset, length)
-                continue
+            if not flags and length <= CHUNK_BYTES and offset + length <= size:
+                if command == protocol.CMD_READ:
+                    self._spares = False
+                    self._read(cookie, offset, length)
+                    continue
+                if command == protocol.CMD_WRITE and takes_writes and self._end - self._start >= length:
+                    self._write_received(cookie, offset, length)
+                    continue
             request = protocol.Request(
                 flags=flags, command=command, cookie=cookie, offset_bytes=offset, length_bytes=length
             )
@@ -189,6 +196,20 @@ class Connection:
             else:
                 protocol.REPLY_HEAD.pack_into(view, 0, protocol.SIMPLE_REPLY_MAGIC, 0, request.cookie)
             self._client.sendall(view)
+
+    def _write_received(self, cookie: int, offset: int, length: int) -> None:
+        """A write whose data have all arrived, which is the most there is to say of most of them."""
+        data = self._in[self._start : self._start + length]
+        self._start += length
+        error = 0
+        try:
+            self._stream.write_in_place(offset, data)
+        except (CryptlvError, MemoryError) as failure:
+            error = error_number(failure)
+        protocol.REPLY_HEAD.pack_into(self._out, self._filled, protocol.SIMPLE_REPLY_MAGIC, error, cookie)
+        self._filled += _REPLY_BYTES
+        if self._filled >= _BATCH_BYTES:
+            self._send()
 
     def _write(self, request: protocol.Request) -> None:
         """Take a write's data chunk by chunk, whether they are wanted or not, and write them."""

@@ -110,6 +110,7 @@ class VolumeStream:
         self._lost = ""
         self._unit = max([SECTOR_SIZE, *(cipher.sector_size for cipher in ciphers.values())])
         self._mask = self._unit - 1
+        self._writable = mapping.writable
         self._starts = [target.start_sectors * SECTOR_SIZE for target in mapping.targets]
         self._spans = [self._span(target) for target in mapping.targets]
 
@@ -174,7 +175,7 @@ class VolumeStream:
         """Write the caller's buffer, which may hold anything afterwards: it is encrypted where it is. Raises
         DeviceError, RefusedError when the volume is read-only."""
         end = offset_bytes + len(buffer)
-        span = self._span_of(offset_bytes, end) if self.mapping.writable else None
+        span = self._span_of(offset_bytes, end) if self._writable else None
         if span is None:
             self.write(offset_bytes, buffer)
             return

@@ -116,8 +116,16 @@ class FileDevice:
         return bytes(buffer)
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
-        self._check_range("read", offset_bytes, len(buffer))
-        if self._is_direct and not self._is_whole(offset_bytes, len(buffer)):
+        length = len(buffer)
+        if offset_bytes < 0 or offset_bytes + length > self._size:
+            self._check_range("read", offset_bytes, length)
+        if not self._is_direct:  # what is read most, in as few steps as there can be
+            try:
+                if os.preadv(self._descriptor, (buffer,), offset_bytes) == length:
+                    return
+            except OSError as error:
+                self._fail(f"read {length} bytes at {offset_bytes}", error)
+        elif not self._is_whole(offset_bytes, len(buffer)):
             buffer[:] = self.read(offset_bytes, len(buffer))
             return
         done = 0
@@ -134,17 +142,19 @@ class FileDevice:
             done += count
 
     def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data)
-        self._check_range("write", offset_bytes, len(view))
+        length = len(data)
+        if offset_bytes < 0 or offset_bytes + length > self._size:
+            self._check_range("write", offset_bytes, length)
         if not self._writable:
             raise DeviceError(f"{printable(self._path)}: opened for reading only")
+        view = memoryview(data)
         if self._is_direct and not self._is_whole(offset_bytes, len(view)):
             self._write_direct(offset_bytes, view)
             return
         done = 0
         while done < len(view):
             try:
-                done += os.pwrite(self._descriptor, view[done:], offset_bytes + done)
+                done += os.pwrite(self._descriptor, view[done:] if done else view, offset_bytes + done)
             except OSError as error:
                 if self._is_direct and error.errno == _EINVAL:  # as above
                     self._write_direct(offset_bytes + done, view[done:])

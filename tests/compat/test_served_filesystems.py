@@ -6,6 +6,7 @@ import mmap
 import os
 import random
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,3 +170,20 @@ def test_a_striped_volume_is_interleaved_as_dm_stripe_has_it(vg0: Machine) -> No
         place = start + number // 2 * chunk
         found += images[number % 2][place : place + chunk]
     assert found == content
+
+
+def test_fuse_works_in_a_user_namespace(encrypted: Machine) -> None:
+    """Root in there and nobody outside, as in a container without privileges."""
+    need("unshare")
+    if encrypted.tool("unshare", "-Urm", "true", expect=None).status or not os.access("/dev/fuse", os.W_OK):
+        need("user namespaces with /dev/fuse")
+    script = f"""
+        {sys.executable} -m cryptlv serve --fuse f --keyfile key vg0/s > place & server=$!
+        while ! test -s place; do kill -0 $server; sleep 0.05; done
+        printf 'from inside' | dd of=f/vg0/s bs=4096 seek=3 conv=notrunc 2>/dev/null
+        dd if=f/vg0/s bs=4096 skip=3 count=1 2>/dev/null | head -c 11
+        kill $server; wait $server
+    """
+    assert encrypted.tool("unshare", "-Urm", "sh", "-ec", script).out == "from inside"
+    encrypted.run("copy", *KEY, "vg0/s", "out")
+    assert (encrypted.folder / "out").read_bytes()[3 * 4096 :].startswith(b"from inside")

@@ -113,6 +113,7 @@ class VolumeStream:
         self._writable = mapping.writable
         self._starts = [target.start_sectors * SECTOR_SIZE for target in mapping.targets]
         self._spans = [self._span(target) for target in mapping.targets]
+        self._only = self._spans[0] if len(self._spans) == 1 else None
 
     def _span(self, target: Target) -> _Span | None:
         if isinstance(target, CryptTarget):
@@ -123,8 +124,7 @@ class VolumeStream:
         """The span that a range of whole sectors lies in as a whole; None for any other range."""
         if (offset_bytes | end_bytes) & self._mask:
             return None
-        spans = self._spans
-        span = spans[0 if len(spans) == 1 else bisect_right(self._starts, offset_bytes) - 1]
+        span = self._only or self._spans[bisect_right(self._starts, offset_bytes) - 1]
         return span if span is not None and span.start <= offset_bytes and end_bytes <= span.end else None
 
     @property

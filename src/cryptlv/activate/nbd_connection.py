@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import threading
 from contextlib import contextmanager
+from time import perf_counter
 
 from cryptlv.activate import nbd_protocol as protocol
 from cryptlv.activate.nbd_handshake import Disconnected
@@ -32,6 +33,10 @@ _LARGE_BYTES = 64 * 1024
 _MAX_EXTENTS = 1024
 _REPLY_BYTES = protocol.REPLY_HEAD.size
 _PATIENCE_SECONDS = 5
+_SLOW_SECONDS = 100e-6
+_LOOKS_AHEAD = 256
+"""A read that takes longer than from the page cache has so many of the next batches be read ahead."""
+_MOST_AHEAD_BYTES = 1024 * 1024
 _EDQUOT = 122
 _unpack, _pack_reply, _pack_data = (
     protocol.unpack_request, protocol.REPLY_HEAD.pack_into, protocol.DATA_HEAD.pack_into,
@@ -87,6 +92,7 @@ class Connection:
         self._start = self._end = 0  # what is received and not used yet
         self._filled = 0  # what is to be sent
         self._spares = False
+        self._looks_ahead = 0
         self._head = protocol.DATA_HEAD.size if self._structured else protocol.REPLY_HEAD.size
 
     def run(self) -> None:
@@ -97,6 +103,8 @@ class Connection:
         while True:
             if self._end - self._start < _HEADER_BYTES:
                 self._receive(_HEADER_BYTES, _HEADER_BYTES if self._spares else _IN_BYTES)
+                if self._looks_ahead:
+                    self._look_ahead()
             magic, flags, command, cookie, offset, length = _unpack(self._in, self._start)
             if magic != _MAGIC:
                 raise Disconnected
@@ -140,6 +148,20 @@ class Connection:
             end += count
         self._start, self._end = start, end
 
+    def _look_ahead(self) -> None:
+        """Have the disk begin with all reads that have arrived, as they are served one after the other."""
+        self._looks_ahead -= 1
+        start = self._start
+        while self._end - start >= _HEADER_BYTES:
+            magic, _, command, _, offset, length = _unpack(self._in, start)
+            start += _HEADER_BYTES
+            if magic != _MAGIC or length > _MOST_AHEAD_BYTES or offset + length > self._export.size_bytes:
+                return
+            if command == _READ:
+                self._stream.start_reading(offset, length)
+            elif command == _WRITE:
+                start += length
+
     def _send(self) -> None:
         if self._filled:
             filled, self._filled = self._filled, 0
@@ -157,7 +179,10 @@ class Connection:
         at = self._filled
         body = at + self._head
         try:
+            began = perf_counter()
             self._read_into(offset, self._out[body : body + length])
+            if perf_counter() - began > _SLOW_SECONDS:
+                self._looks_ahead = _LOOKS_AHEAD
         except (CryptlvError, MemoryError) as failure:
             self._fail_read(cookie, error_number(failure))
             return False

@@ -223,6 +223,10 @@ class VolumeStream:
 
     def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
         """Say that a range is read soon; raises DeviceError for one beyond the end."""
+        span = self._span_of(offset_bytes, offset_bytes + length_bytes)
+        if span is not None:
+            span.device.start_reading(offset_bytes + span.shift, length_bytes)
+            return
         self._check_range(offset_bytes, length_bytes)
         start, end = offset_bytes // SECTOR_SIZE * SECTOR_SIZE, round_up(offset_bytes + length_bytes, SECTOR_SIZE)
         for target, from_sector, count in self._targets(start, end - start):

@@ -136,6 +136,14 @@ class CredentialError(CryptlvError):
     """The user gave no usable credential."""
 
 
+class KeyringError(CryptlvError):
+    """The kernel's keyring is not there, full, or does not do what is asked; `errno` is the system's number or 0."""
+
+    def __init__(self, message: str, *, errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
 class ActivationError(CryptlvError):
     """A volume could not be activated or deactivated."""
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import time
-from contextlib import contextmanager
 from functools import cache
 
 from cryptlv.errors import CipherError
+from cryptlv.secret import readable_by_c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Call = tuple[int, int, int, int]
 
@@ -113,7 +113,7 @@ class Libgcrypt:
         opened = CipherHandle(
             (0, handle.value or 0, set_iv, _address(function)), function, functions.gcry_cipher_close
         )
-        with _readable(key) as copy:
+        with readable_by_c(key) as copy:
             if functions.gcry_cipher_setkey(handle, copy, len(key)):
                 opened.close()
                 raise CipherError(f"libgcrypt {self.version} does not take this key for {cipher}-{mode}")
@@ -150,7 +150,7 @@ class Openssl:
         set_iv = 0 if mode == "ecb" else _address(functions.EVP_CipherInit_ex)
         call = (1, context, set_iv, _address(functions.EVP_Cipher))
         opened = CipherHandle(call, functions.EVP_Cipher, functions.EVP_CIPHER_CTX_free)
-        with _readable(key) as copy:
+        with readable_by_c(key) as copy:
             done = functions.EVP_CipherInit_ex(context, found, None, copy, bytes(16), int(encrypts))
         if done != 1:
             functions.ERR_clear_error()
@@ -178,16 +178,6 @@ def _load(sonames: tuple[str, ...]) -> ctypes.CDLL:
 
 def _address(function: Callable[..., int]) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
-
-
-@contextmanager
-def _readable(key: memoryview) -> Iterator[ctypes.Array[ctypes.c_char]]:
-    """The key where ctypes can point to it: in a copy, as it cannot to read-only memory, that is wiped."""
-    copy = (ctypes.c_char * len(key)).from_buffer_copy(key)
-    try:
-        yield copy
-    finally:
-        ctypes.memset(copy, 0, len(key))
 
 
 def shortest_seconds(run: Callable[[], None]) -> float:

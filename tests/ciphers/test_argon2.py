@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cryptlv.ciphers.argon2 import MIN_PASSES, argon2, choose_cost
 from cryptlv.ciphers.kdf import KdfParameters, derive
 from cryptlv.errors import CipherError
+from cryptlv.libraries import find_libargon2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VECTORS = """
 argon2i 2 16 1 password c1628832147d9720c5bd1cfd61367078729f6dfb6f8fea9ff98158e0d7816ed0
@@ -20,6 +25,21 @@ argon2id 2 8 2 password 6d093c501fd5999645e0ea3bf620d7b8be7fd2db59c20d9fff9539da
 argon2id 2 16 1 differentpassword 0b84d652cf6b0c4beaef0dfe278ba6a80df6696281d7e0d2891b817d8c458fde
 """
 """The reference implementation's test.c, version 0x13: kind, passes, log2 of KiB, lanes, password, tag."""
+
+
+@pytest.fixture(params=["libargon2", "cryptography"], autouse=True)
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each of the two; the other one is found where the first is not there."""
+    if request.param == "cryptography":
+        monkeypatch.setattr("cryptlv.libraries._ARGON2_SONAMES", ("libnosuchargon2.so.1",))
+    find_libargon2.cache_clear()
+    if request.param == "cryptography":
+        with pytest.raises(CipherError, match="libnosuchargon2"):
+            find_libargon2()
+    else:
+        find_libargon2()
+    yield str(request.param)
+    find_libargon2.cache_clear()
 
 
 @pytest.mark.parametrize("line", VECTORS.strip().splitlines())
@@ -77,3 +97,14 @@ def test_more_memory_comes_before_more_passes_and_fewer_passes_before_less_memor
 
 def test_lanes_have_the_memory_that_they_need() -> None:
     assert choose_cost("argon2i", 4, 8, 1, Model([1])).memory_kib >= 32
+
+
+def test_both_give_the_same_with_several_lanes_and_long_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = KdfParameters(kind="argon2id", iterations=3, salt=bytes(range(32)), memory_kib=1024, lanes=4)
+    one = argon2(parameters, memoryview(b"pass\0phrase"), 128)
+    monkeypatch.setattr("cryptlv.ciphers.argon2.find_libargon2", _nowhere)
+    assert argon2(parameters, memoryview(b"pass\0phrase"), 128) == one
+
+
+def _nowhere() -> None:
+    raise CipherError("not here")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cryptlv.errors import WrongCredential
-from cryptlv.ops.activation import KeyRing, KeystoreView
-from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+from cryptlv.ops.activation import KeyRing, KeystoreView, view_of
+from cryptlv.ops.keystore import read_image
 from cryptlv.secret import Passphrase
 from support.disks import PASSPHRASE, Known, make_disks
 from support.machine import FAST, Machine
@@ -22,6 +22,7 @@ class Counted(Known):
         self.answers = list(answers)
         self.asked = 0
         self.may_retry = may_retry
+        self.cache_seconds = 0
 
     def get(self, purpose: str, what: str, kind: str) -> Passphrase:
         self.asked += 1
@@ -34,7 +35,7 @@ def view(tmp_path: Path) -> KeystoreView:
     with disks.session() as session:
         group = session.world().group("vg0")
         image = read_image(session, group.vg, "cryptostore1", group.pv_paths)
-    return KeystoreView(attributes=attributes_of(keystore_segment(group.vg, "cryptostore1")), image=image)
+    return view_of(group.vg, "cryptostore1", image)
 
 
 def test_a_keystore_is_unlocked_once_for_all_its_volumes(view: KeystoreView) -> None:

@@ -30,6 +30,7 @@ class Known:
     """A credential that needs nobody."""
 
     may_retry = False
+    cache_seconds = 0
 
     def __init__(self, secret: bytes = PASSPHRASE) -> None:
         self._secret = secret

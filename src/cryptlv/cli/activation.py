@@ -20,6 +20,11 @@ KEYFILE = Option(
     takes="FILE|-",
     help="Take the passphrase or key from a file, whole; - is standard input.",
 )
+CACHE_TIMEOUT = Option(
+    long="cache-timeout",
+    takes="SECONDS",
+    help="Keep the volume key in the kernel's keyring for so long: nobody is asked for it meanwhile.",
+)
 KEYFILE_PART = (
     Option(long="keyfile-offset", takes="BYTES", help="Leave out so many bytes at the key file's beginning."),
     Option(long="keyfile-size", takes="BYTES", help="Take so many bytes of the key file only."),
@@ -42,7 +47,9 @@ ACTIVATION_OPTIONS = (
     Option(long="backend", takes="auto|fuse|nbd", help="Serve as a file, as an NBD export, or as what works here."),
     KEYFILE,
     *KEYFILE_PART,
+    CACHE_TIMEOUT,
 )
+_LONGEST_SECONDS = 2**31 - 1
 _BACKENDS = ("auto", "fuse", "nbd")
 _AUTOMATIC = frozenset(("a", "ay", "ya"))
 """Values of -a that pass over volumes with --setautoactivation n (tools/lvmcmdline.c:activation_arg)."""
@@ -55,16 +62,20 @@ def credentials_of(arguments: Arguments, warn: Callable[[str], None]) -> Abstrac
     """The key file, or the part of it, that the options name, else the user; raises UsageError."""
     from cryptlv.ops.credentials import credential_source
 
+    cache_seconds = arguments.number("cache-timeout")
+    if cache_seconds > _LONGEST_SECONDS:
+        raise UsageError(f"--cache-timeout {cache_seconds} is out of range (0 to {_LONGEST_SECONDS} seconds)")
     part = [option.long for option in KEYFILE_PART if arguments.has(option.long)]
     if not arguments.has("keyfile"):
         if part:
             raise UsageError(f"--{part[0]} needs --keyfile")
-        return credential_source(None, warn)
+        return credential_source(None, warn, cache_seconds=cache_seconds)
     return credential_source(
         arguments.text("keyfile"),
         warn,
         skip_bytes=arguments.number("keyfile-offset"),
         size_bytes=arguments.number("keyfile-size") if arguments.has("keyfile-size") else None,
+        cache_seconds=cache_seconds,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of
+from cryptlv.cli.activation import CACHE_TIMEOUT, KEYFILE, KEYFILE_PART, credentials_of
 from cryptlv.cli.lv import WIPE
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.progress import PROGRESS_JSON, progress
@@ -108,6 +108,7 @@ _FILE_SYSTEM = (
     ),
     KEYFILE,
     *KEYFILE_PART,
+    CACHE_TIMEOUT,
 )
 _WIPING = (WIPE, PROGRESS_JSON)
 _TYPE = Option(long="type", takes="linear|striped|crypt", help="What is added; the volume's own type.")

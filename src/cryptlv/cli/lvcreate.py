@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, PBKDF_OPTIONS, credentials_of
+from cryptlv.cli.activation import CACHE_TIMEOUT, KEYFILE, KEYFILE_PART, PBKDF_OPTIONS, credentials_of
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.sizes import (
     ALLOCATION,
@@ -34,7 +34,7 @@ _KEYSTORE = (
     Option(long="luks2-keyslots-size", takes="Size[m|UNIT]", help="Room for keyslots; 8 of them, and what is left."),
 )
 _STORE_ONLY = tuple(option.long for option in _KEYSTORE)
-_CRYPT_ONLY = ("cryptostore", "keyfile", *(option.long for option in KEYFILE_PART), *_STORE_ONLY)
+_CRYPT_ONLY = ("cryptostore", "keyfile", "cache-timeout", *(option.long for option in KEYFILE_PART), *_STORE_ONLY)
 
 
 def _names(arguments: Arguments) -> tuple[str, str, tuple[str, ...]]:
@@ -139,6 +139,7 @@ LVCREATE = Command(
         *_KEYSTORE,
         KEYFILE,
         *KEYFILE_PART,
+        CACHE_TIMEOUT,
         Option(long="activate", short="a", takes="n", help="Accepted for lvm2's sake: a new volume is not active."),
         Option(long="zero", short="Z", takes="y|n", help="Whether the first 4 KiB are zeroed; y."),
         Option(long="wipesignatures", short="W", takes="y|n", help="Accepted for lvm2's sake: see --zero."),

@@ -48,9 +48,10 @@ class KeyFile(Record):
 class CredentialSource:
     """See `cryptlv.ops.credentials.Credentials`. `key_file` is None to ask."""
 
-    def __init__(self, key_file: KeyFile | None, warn: Callable[[str], None]) -> None:
+    def __init__(self, key_file: KeyFile | None, warn: Callable[[str], None], cache_seconds: int = 0) -> None:
         self._key_file = key_file
         self._warn = warn
+        self.cache_seconds = cache_seconds
         self._whole: Passphrase | None = None
 
     @property

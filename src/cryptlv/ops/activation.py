@@ -52,8 +52,15 @@ class Failed(Record):
 class KeystoreView(Record):
     """A keystore as it was read: when the same bytes are found again under the lock, its key is still right."""
 
+    store_id: str
     attributes: KeystoreAttributes
     image: bytes
+
+
+def view_of(vg: VolumeGroup, store_name: str, image: bytes) -> KeystoreView:
+    """A keystore with the bytes that were read of it; raises NotFoundError, RefusedError."""
+    attributes = attributes_of(keystore_segment(vg, store_name))
+    return KeystoreView(store_id=vg.lv(store_name).id, attributes=attributes, image=image)
 
 
 class Prepared(Record):
@@ -65,7 +72,10 @@ class Prepared(Record):
 
 
 class KeyRing:
-    """The volume keys that a command has unlocked, by keystore: each is asked for once. Closed when it is done."""
+    """The volume keys that a command has unlocked, by keystore: each is asked for once. Closed when it is done.
+
+    Nobody is asked for a key that an earlier command has left in the kernel's keyring (ops/key_cache.py).
+    """
 
     def __init__(self, credentials: Credentials, warn: Callable[[str], None]) -> None:
         self._credentials = credentials
@@ -85,11 +95,19 @@ class KeyRing:
         if known is not None and known[0] == view:
             return known[1]
         try:
-            key = self._ask(f"{vg_name}/{volume_name}", view)
+            key = self._cached_or_asked(f"{vg_name}/{volume_name}", view)
         except CryptlvError as error:
             self._failed[place] = error
             raise
         self._keys[place] = (view, key)
+        return key
+
+    def _cached_or_asked(self, what: str, view: KeystoreView) -> VolumeKey:
+        from cryptlv.ops.key_cache import cached_key, keep_key
+
+        key = cached_key(view) or self._ask(what, view)
+        if self._credentials.cache_seconds:
+            keep_key(view, key, self._credentials.cache_seconds, self._warn)
         return key
 
     def _ask(self, what: str, view: KeystoreView) -> VolumeKey:
@@ -247,7 +265,7 @@ def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
     views = []
     for name in mapping.keystores:
         image = read_image(session, vg, name, group.pv_paths)
-        views.append((name, KeystoreView(attributes=attributes_of(keystore_segment(vg, name)), image=image)))
+        views.append((name, view_of(vg, name, image)))
     paths = tuple((pv_id, group.pv_paths[pv_id]) for pv_id in sorted(mapping.pv_ids))
     return Prepared(mapping=mapping, device_paths=paths, keystores=tuple(views))
 
@@ -283,9 +301,28 @@ def deactivate(
             try:
                 if _deactivate(session, lv):
                     done.append(lv.name)
+                _forget_keys(session, vg, lv)
             except CryptlvError as error:
                 failed.append(Failed(name=lv.name, error=error))
     return tuple(done), tuple(failed)
+
+
+def _forget_keys(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
+    """Drop the kept keys of a volume that is not active (any more), but those that other active volumes need."""
+    stores = {name for segment in lv.segments for name in segment.keystores}
+    if not stores or session.test:
+        return
+    from cryptlv.host.kernel import ids_in_kernel
+    from cryptlv.ops.key_cache import forget_key
+
+    active = active_lv_ids(session.directories.run_dir) | ids_in_kernel()
+    for other in vg.lvs:
+        if other.id in active:
+            stores.difference_update(name for segment in other.segments for name in segment.keystores)
+    for name in sorted(stores):
+        store = vg.find_lv(name)
+        if store is not None:
+            forget_key(store.id)
 
 
 def _deactivate(session: Session, lv: LogicalVolume) -> bool:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         def may_retry(self) -> bool:
             """Whether asking again can give another answer (a terminal)."""
 
+        @property
+        def cache_seconds(self) -> int:
+            """How long a volume key that was got with them is kept in the kernel's keyring; 0: it is not."""
+
         def get(self, purpose: str, what: str, kind: str) -> Secret:
             """A credential for `what`.
 
@@ -49,11 +53,16 @@ def with_credential(
 
 
 def credential_source(
-    key_file: str | None, warn: Callable[[str], None], *, skip_bytes: int = 0, size_bytes: int | None = None
+    key_file: str | None,
+    warn: Callable[[str], None],
+    *,
+    skip_bytes: int = 0,
+    size_bytes: int | None = None,
+    cache_seconds: int = 0,
 ) -> CredentialSource:
     """The user, as a source of credentials: a key file ("-" is standard input) or a part of it, or None to ask."""
     from cryptlv.host.prompt import CredentialSource, KeyFile
 
     if key_file is None:
-        return CredentialSource(None, warn)
-    return CredentialSource(KeyFile(path=key_file, skip_bytes=skip_bytes, size_bytes=size_bytes), warn)
+        return CredentialSource(None, warn, cache_seconds)
+    return CredentialSource(KeyFile(path=key_file, skip_bytes=skip_bytes, size_bytes=size_bytes), warn, cache_seconds)

@@ -13,9 +13,10 @@ from cryptlv.host.signals import held_back
 from cryptlv.keys.handler import KeystoreRequest as KeystoreRequest  # noqa: PLC0414 - for cli/
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.names import printable
-from cryptlv.ops.activation import KeystoreView
+from cryptlv.ops.activation import view_of
 from cryptlv.ops.credentials import with_credential
-from cryptlv.ops.keystore import attributes_of, image_place, keystore_segment, read_image
+from cryptlv.ops.keystore import image_place, keystore_segment, read_image
+from cryptlv.ops.slack import wipe_slack
 from cryptlv.record import Record
 from cryptlv.segments.keystore import KeystoreSegment
 from cryptlv.units import SECTOR_SIZE
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cryptlv.host.scan import Group
     from cryptlv.keys.keyslots import Keyslots
     from cryptlv.model.vg import VolumeGroup
+    from cryptlv.ops.activation import KeystoreView
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
     from cryptlv.secret import Secret, VolumeKey
@@ -69,9 +71,7 @@ def _store(session: Session, group: Group, lv_name: str) -> Store:
     if len(names) != 1:
         what = f"has {len(names)} keystores: name one of them" if names else "is not encrypted"
         raise RefusedError(f"logical volume {shown} {what}")
-    attributes = attributes_of(keystore_segment(group.vg, names[0]))
-    image = read_image(session, group.vg, names[0], group.pv_paths)
-    view = KeystoreView(attributes=attributes, image=image)
+    view = view_of(group.vg, names[0], read_image(session, group.vg, names[0], group.pv_paths))
     return Store(vg_name=group.vg.name, name=names[0], shown=shown, view=view)
 
 
@@ -214,6 +214,7 @@ def put(session: Session, store: Store, after: bytes, *, wipes_late: bool = Fals
             write_steps(device, offset_bytes, store.view.image, after, store.keyslots, wipes_late=wipes_late)
             if device.read(offset_bytes, len(after)) != after:
                 raise KeystoreError(f"{device.path}: the keystore of {store.shown} does not read back")
+            wipe_slack(session, group, store.name)
 
 
 def write_steps(

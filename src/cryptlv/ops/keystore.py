@@ -133,8 +133,13 @@ def mend_image(
 def wipe_images(
     session: Session, vg: VolumeGroup, gone: tuple[LogicalVolume, ...], pv_paths: Mapping[str, str]
 ) -> None:
-    """Overwrite the images of keystores that were removed; a failure is a warning, as the removal is done."""
+    """Overwrite the images of keystores that were removed, and forget their keys; a failure is a warning, as the
+    removal is done."""
     for lv in gone:
+        if any(isinstance(segment, KeystoreSegment) for segment in lv.segments):
+            from cryptlv.ops.key_cache import forget_key
+
+            forget_key(lv.id)
         for segment in lv.segments:
             place = image_place(vg, segment) if isinstance(segment, KeystoreSegment) else None
             if place is None:

@@ -72,7 +72,8 @@ def _create_crypt(
     with credentials.get("create", what, handler.credential_kind) as credential:
         image, volume_key = handler.create(draft, credential, session.env, _rfc4122(session.env.random_bytes(16)))
         with volume_key, session.locked(vg_name, write=True):
-            return _commit_crypt(session, vg_name, request, _Made(handler, draft, image, volume_key, credential))
+            made = _Made(handler, draft, image, volume_key, credential)
+            return _commit_crypt(session, vg_name, request, made, credentials.cache_seconds)
 
 
 class _Made:
@@ -90,15 +91,24 @@ class _Made:
         self.credential = credential
 
 
-def _commit_crypt(session: Session, vg_name: str, request: LvRequest, made: _Made) -> LogicalVolume:
-    from cryptlv.ops.keystore import attributes_of, keystore_segment
+def _commit_crypt(
+    session: Session, vg_name: str, request: LvRequest, made: _Made, cache_seconds: int
+) -> LogicalVolume:
+    from cryptlv.ops.activation import view_of
+    from cryptlv.ops.keystore import read_image
 
     group = session.writable_group(vg_name)
     plan = plan_volume(session, group, request, made.draft)
     assert plan.store is not None  # noqa: S101 - a plan with a draft has a keystore
     _store_image(session, group, plan.store, made)
     commit_change(session, group, plan.after)
-    parameters = made.handler.parameters(attributes_of(keystore_segment(plan.after, plan.store.name)), made.image)
+    view = view_of(plan.after, plan.store.name, made.image)
+    if cache_seconds:
+        from cryptlv.ops.key_cache import keep_key
+
+        image = read_image(session, plan.after, plan.store.name, group.pv_paths)
+        keep_key(view.replace(image=image), made.volume_key, cache_seconds, session.warn)
+    parameters = made.handler.parameters(view.attributes, made.image)
     _wipe_start(session, group, plan, request, {plan.store.name: (parameters, made.volume_key)})
     return plan.lv
 
@@ -142,17 +152,16 @@ def _create_sharing(
     session: Session, vg_name: str, request: LvRequest, credentials: Credentials | None
 ) -> LogicalVolume:
     """A volume with the key of others; the key itself is needed for the zeroing of its first bytes only."""
-    from cryptlv.ops.activation import KeyRing, KeystoreView
-    from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+    from cryptlv.ops.activation import KeyRing, view_of
+    from cryptlv.ops.keystore import read_image
 
-    def view_of(group: Group) -> KeystoreView:
+    def shared_view(group: Group) -> KeystoreView:
         name = shared_store(group.vg, request.crypto_store).name
-        image = read_image(session, group.vg, name, group.pv_paths)
-        return KeystoreView(attributes=attributes_of(keystore_segment(group.vg, name)), image=image)
+        return view_of(group.vg, name, read_image(session, group.vg, name, group.pv_paths))
 
     with session.locked(vg_name, write=False):
         group = session.writable_group(vg_name)
-        view = view_of(group)
+        view = shared_view(group)
         parameters = _wide_parameters(view, request.crypto_store)
         plan = plan_volume(session, group, request)
     if session.test:
@@ -166,7 +175,7 @@ def _create_sharing(
             volume_keys[request.crypto_store] = (parameters, key)
         with session.locked(vg_name, write=True):
             group = session.writable_group(vg_name)
-            if view_of(group) != view:
+            if shared_view(group) != view:
                 raise InUseError(
                     f"{vg_name}/{request.crypto_store} was changed by another command meanwhile; try again"
                 )

@@ -202,9 +202,7 @@ def put(session: Session, store: Store, after: bytes, *, wipes_late: bool = Fals
     """
     with session.locked(store.vg_name, write=True):
         group = session.writable_group(store.vg_name, missing_ok=True)
-        now = _store(session, group, store.name)
-        if now.view != store.view:
-            raise InUseError(f"the keystore of {store.shown} was changed by another command meanwhile; try again")
+        _check_same(_store(session, group, store.name), store)
         place = image_place(group.vg, keystore_segment(group.vg, store.name))
         if place is None:
             raise KeystoreError(f"the keystore of {store.shown} has no place on a disk")
@@ -305,7 +303,8 @@ def restore_keystore(session: Session, vg_name: str, lv_name: str, path: str) ->
 
     Raises DeviceError when it cannot be read; KeystoreError when it is none, of another cipher or key size than the
     metadata say, or too long; RefusedError when it is another volume's, or, but for -f, when the one that is there
-    cannot tell whose it is.
+    cannot tell whose it is. Where both have a key in the same place the header is put into free extents, as no order
+    of writes would leave a key that opens at every moment; raises NoSpaceError when there are none, but for -f.
     """
     from cryptlv.errors import DeviceError
     from cryptlv.ops.handlers import find_handler
@@ -332,5 +331,42 @@ def restore_keystore(session: Session, vg_name: str, lv_name: str, path: str) ->
     if there and keyslots.identity(kept) != there:
         raise RefusedError(f"{printable(path)}: is the header of another volume or key, not of {store.shown}")
     after = kept + image[len(kept) :]
-    if not session.test:
+    if session.test:
+        return
+    if session.force or _is_safe_in_place(keyslots, image, after):
         put(session, store, after, wipes_late=True)
+    else:
+        _put_elsewhere(session, store, after)
+
+
+def _is_safe_in_place(keyslots: Keyslots, before: bytes, after: bytes) -> bool:
+    """Whether the key material of `after` has room beside all that is in use in `before`, or is there already."""
+    for start, length in _areas(keyslots, after):
+        for other, other_length in _areas(keyslots, before):
+            common = slice(max(start, other), min(start + length, other + other_length))
+            if before[common] != after[common]:
+                return False
+    return True
+
+
+def _put_elsewhere(session: Session, store: Store, after: bytes) -> None:
+    from cryptlv.errors import NoSpaceError
+    from cryptlv.ops.keystore_place import put_elsewhere
+
+    with session.locked(store.vg_name, write=True):
+        group = session.writable_group(store.vg_name)
+        _check_same(_store(session, group, store.name), store)
+        try:
+            put_elsewhere(session, group, store.name, store.shown, after)
+        except NoSpaceError as error:
+            raise NoSpaceError(
+                f"{error}; another key is in the same place in the header, and -f overwrites it there: then keep "
+                "the file until that is done, as an interruption leaves a keystore that nothing opens"
+            ) from None
+        wipe_slack(session, group, store.name)
+
+
+def _check_same(now: Store, store: Store) -> None:
+    """Raise InUseError when a keystore is no longer what was looked at."""
+    if now.view != store.view:
+        raise InUseError(f"the keystore of {store.shown} was changed by another command meanwhile; try again")

@@ -378,8 +378,10 @@ def add_key(
     credential: Secret,
     kdf: KdfParameters,
     env: Environment,
+    like: int | None = None,
 ) -> None:
-    """Put the volume key under a credential into keyslot `number` of `image`, in place.
+    """Put the volume key under a credential into keyslot `number` of `image`, in place; it gets the priority and the
+    tokens of keyslot `like`, whose successor it is.
 
     Raises KeystoreError for a slot that is in use or beyond the last, a key that is not the volume's, or an area
     without room; CredentialError for an empty credential; CipherError.
@@ -423,9 +425,20 @@ def add_key(
     changed = tree | {
         "keyslots": tree["keyslots"] | {str(number): slot},
         "digests": tree["digests"] | {str(digest.number): entry | {"keyslots": [*entry["keyslots"], str(number)]}},
-        "tokens": _marked(tree["tokens"], number, mark(kdf.salt, material)),
+        "tokens": _marked(_inherited(tree["tokens"], like, number), number, mark(kdf.salt, material)),
     }
+    priority = tree["keyslots"].get(str(like), {}).get("priority")
+    if priority is not None:
+        slot["priority"] = priority
     _put(image, changed_copy(copy, changed, len(image)))
+
+
+def _inherited(tokens: dict[str, Any], like: int | None, number: int) -> dict[str, Any]:
+    """The tokens with a keyslot wherever another one is (lib/setup.c:crypt_keyslot_change_by_passphrase)."""
+    return {
+        key: token | {"keyslots": [*token["keyslots"], str(number)]} if str(like) in token["keyslots"] else token
+        for key, token in tokens.items()
+    }
 
 
 def remove_key(image: bytearray, number: int, env: Environment) -> None:

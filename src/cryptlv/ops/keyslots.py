@@ -119,7 +119,7 @@ def change_key(
     place = store.keyslots.free_keyslot(store.view.image, None, request)
     gone, key = _find(session, store, old, number)
     with key:
-        after = _with_key(session, store, key, new, place, request)
+        after = _with_key(session, store, key, new, place, request, like=gone)
     last = store.keyslots.without_key(after, gone, session.env)
     if not session.test:
         put(session, store, after)
@@ -180,14 +180,17 @@ def _with_key(
     new: Credentials,
     place: int,
     request: KeystoreRequest,
+    *,
+    like: int | None = None,
 ) -> bytes:
-    """The image with the key under a new passphrase in a free keyslot, which has been opened with it."""
+    """The image with the key under a new passphrase in a free keyslot, which it opens and which has the properties of
+    keyslot `like`."""
     from cryptlv.ops.handlers import find_handler
 
     keyslots, view = store.keyslots, store.view
     kind = find_handler(view.attributes.handler).credential_kind
     with new.get("create", f"{store.shown} (new)", kind) as credential:
-        after = keyslots.with_key(view.image, place, key, credential, request, session.env)
+        after = keyslots.with_key(view.image, place, key, credential, request, session.env, like=like)
         _, proof = keyslots.find(view.attributes, after, credential, place)
         with proof:
             if not proof.matches(key):

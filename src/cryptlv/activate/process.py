@@ -34,11 +34,11 @@ _TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedT
 
 class ServeRequest(Record):
     """What a server process needs besides the keys: `device_paths` by PV id, `ciphers` by keystore as (dm-crypt
-    specification, sector size)."""
+    specification, sector size, whether IVs count such sectors)."""
 
     mapping: VolumeMapping
     device_paths: Mapping[str, str]
-    ciphers: Mapping[str, tuple[str, int]]
+    ciphers: Mapping[str, tuple[str, int, bool]]
     backend: str
     run_dir: str
 
@@ -109,7 +109,7 @@ def decode_request(data: bytes) -> ServeRequest:
     return ServeRequest(
         mapping=_mapping(raw["mapping"]),
         device_paths=raw["device_paths"],
-        ciphers={name: (cipher[0], cipher[1]) for name, cipher in raw["ciphers"].items()},
+        ciphers={name: (cipher[0], cipher[1], cipher[2]) for name, cipher in raw["ciphers"].items()},
         backend=raw["backend"],
         run_dir=raw["run_dir"],
     )

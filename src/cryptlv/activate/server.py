@@ -105,9 +105,9 @@ class Server:
         request = self.request
         for pv_id, path in request.device_paths.items():
             self._devices[pv_id] = FileDevice(path, writable=request.mapping.writable)
-        for name, (spec, sector_size) in request.ciphers.items():
+        for name, (spec, sector_size, large) in request.ciphers.items():
             with keys[name] as key:
-                self._ciphers[name] = open_sector_cipher(spec, key, sector_size)
+                self._ciphers[name] = open_sector_cipher(spec, key, sector_size, iv_large_sectors=large)
         self._stream = VolumeStream(request.mapping, self._devices, self._ciphers)
         self.backend = self._choose_backend()
         self.path = public_path(request.run_dir, request.mapping, self.backend)

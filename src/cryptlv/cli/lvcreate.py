@@ -29,6 +29,7 @@ _KEYSTORE = (
     Option(long="keysize", takes="BITS", help="Size of the volume key; 512."),
     Option(long="hash", takes="NAME", help="Hash of the passphrase's derivation; sha256, for handler hashed sha512."),
     Option(long="sector-size", takes="BYTES", help="What is encrypted at a time: 512, 1024, 2048 or 4096; 512."),
+    Option(long="iv-large-sectors", help="IVs count sectors of that size; for handlers plain and hashed."),
     *PBKDF_OPTIONS,
     Option(long="luks2-metadata-size", takes="Size[m|UNIT]", help="Size of a copy of the LUKS2 header; 16k."),
     Option(long="luks2-keyslots-size", takes="Size[m|UNIT]", help="Room for keyslots; 8 of them, and what is left."),
@@ -95,6 +96,7 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         pbkdf_memory_kib=arguments.number("pbkdf-memory"),
         pbkdf_lanes=arguments.number("pbkdf-parallel"),
         sector_size=arguments.number("sector-size"),
+        has_large_ivs=arguments.has("iv-large-sectors"),
         metadata_bytes=arguments.size_bytes("luks2-metadata-size") or 0,
         keyslots_bytes=arguments.size_bytes("luks2-keyslots-size") or 0,
     )

@@ -18,7 +18,6 @@ from cryptlv.ciphers.argon2 import (
     MIN_PASSES,
     choose_cost,
 )
-from cryptlv.ciphers.engine import SECTOR_SIZES
 from cryptlv.ciphers.kdf import (
     KDFS,
     MAX_MEMORY_KIB,
@@ -33,13 +32,14 @@ from cryptlv.ciphers.kdf import (
     pbkdf2,
     pbkdf2_iterations_per_second,
 )
-from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
+from cryptlv.ciphers.spec import SECTOR_SIZES, check_key_bits, choose, parse_cipher_spec
 from cryptlv.errors import CipherError, CredentialError, KeystoreError
 from cryptlv.keys.handler import PASSPHRASE, CipherParameters, KeystoreDraft, check_agreement
 from cryptlv.keys.luks1 import DIGEST_MS, check_count
 from cryptlv.keys.luks2_header import HEADER_SIZES, changed_copy, decode_header, encode_header, new_copy
 from cryptlv.keys.luks2_json import IGNORE, LUKS2, MAX_KEYSLOTS, MAX_TOKENS, PREFER, SALT_BYTES
 from cryptlv.keys.material import derived_key, find_damage, mark, material_bytes, nothing_opened, seal, unseal
+from cryptlv.keys.sectors import check_sector_size
 from cryptlv.names import printable
 from cryptlv.secret import VolumeKey
 from cryptlv.units import round_up
@@ -77,9 +77,9 @@ class Luks2Handler:
 
     def draft(self, request: KeystoreRequest) -> KeystoreDraft:
         spec, bits = choose(request.cipher, request.key_size_bits)
-        if request.sector_size not in (0, *SECTOR_SIZES):
-            sizes = ", ".join(map(str, SECTOR_SIZES))
-            raise CipherError(f"sector size {request.sector_size} is not one of {sizes}")
+        if request.has_large_ivs:
+            raise CipherError("a LUKS2 header cannot say that IVs count large sectors: leave --iv-large-sectors out")
+        check_sector_size(request)
         check_kdf_request(request)
         metadata_bytes, keyslots_bytes = _sizes(request, bits // 8)
         return KeystoreDraft(

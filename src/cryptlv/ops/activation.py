@@ -221,7 +221,10 @@ def _serve(
         request = ServeRequest(
             mapping=prepared.mapping,
             device_paths=dict(prepared.device_paths),
-            ciphers={name: (parameters.cipher, parameters.sector_size) for name, (parameters, _) in unlocked.items()},
+            ciphers={
+                name: (parameters.cipher, parameters.sector_size, parameters.has_large_ivs)
+                for name, (parameters, _) in unlocked.items()
+            },
             backend=backend,
             run_dir=session.directories.run_dir,
         )

@@ -18,11 +18,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.device import Device
-    from cryptlv.keys.handler import KeystoreDraft
+    from cryptlv.keys.handler import CipherParameters, KeystoreDraft
     from cryptlv.model.nodes import Item
     from cryptlv.model.vg import Area, LogicalVolume, PvArea, VolumeGroup
     from cryptlv.ops.session import Session
+    from cryptlv.secret import VolumeKey
 
 MAX_IMAGE_BYTES = 32 * MIB
 """No more of a keystore's extents is read than this; key headers are smaller."""
@@ -45,6 +47,15 @@ def attributes_of(segment: KeystoreSegment) -> KeystoreAttributes:
         key_size_bits=segment.key_size_bits,
         key_hash=segment.key_hash,
         extra=extra,
+    )
+
+
+def open_with(parameters: CipherParameters, key: VolumeKey) -> SectorCipher:
+    """The sectors' cipher under a volume key; raises CipherError for one that cannot be had on this machine."""
+    from cryptlv.ciphers.engine import open_sector_cipher
+
+    return open_sector_cipher(
+        parameters.cipher, key, parameters.sector_size, iv_large_sectors=parameters.has_large_ivs
     )
 
 

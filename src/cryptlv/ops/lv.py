@@ -211,14 +211,14 @@ def _wipe_start(
     if not request.is_zeroed:
         return
     from cryptlv.activate.stream import VolumeStream
-    from cryptlv.ciphers.engine import open_sector_cipher
     from cryptlv.model.mapping import map_volume
+    from cryptlv.ops.keystore import open_with
 
     ciphers: dict[str, SectorCipher] = {}
     try:
         mapping = map_volume(plan.after, plan.after.lv(plan.lv.name)).replace(writable=True)
         for name, (parameters, key) in keys.items():
-            ciphers[name] = open_sector_cipher(parameters.cipher, key, parameters.sector_size)
+            ciphers[name] = open_with(parameters, key)
         devices = {pv_id: session.device(group.pv_paths[pv_id], writable=True) for pv_id in mapping.pv_ids}
         stream = VolumeStream(mapping, devices, ciphers)
         stream.write(0, bytes(min(WIPE_BYTES, mapping.length_sectors * 512)))

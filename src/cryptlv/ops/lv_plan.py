@@ -78,6 +78,7 @@ class LvRequest(Record):
     pbkdf_memory_kib: int = 0
     pbkdf_lanes: int = 0
     sector_size: int = 0
+    has_large_ivs: bool = False
     metadata_bytes: int = 0
     keyslots_bytes: int = 0
 

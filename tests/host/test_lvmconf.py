@@ -76,3 +76,23 @@ def test_which_backups_are_kept(tmp_path: Path) -> None:
     assert (found.retain_min, found.retain_days) == (3, 0)
     found = settings(tmp_path, "backup { backup = 'on' archive = 2 retain_min = 'x' }")
     assert (found.backup, found.archive, found.retain_min) == (True, True, 10)
+
+
+def test_how_extents_are_aligned(tmp_path: Path) -> None:
+    settings = observe_settings(str(tmp_path), "host")
+    assert (settings.data_alignment_mib, settings.detects_alignment, settings.detects_alignment_offset) == (
+        1,
+        True,
+        True,
+    )
+    (tmp_path / "lvm.conf").write_text(
+        "devices { default_data_alignment = 4\ndata_alignment_detection = 0\ndata_alignment_offset_detection = 0 }\n"
+    )
+    settings = observe_settings(str(tmp_path), "host")
+    assert (settings.data_alignment_mib, settings.detects_alignment, settings.detects_alignment_offset) == (
+        4,
+        False,
+        False,
+    )
+    (tmp_path / "lvm.conf").write_text("devices { default_data_alignment = 0 }\n")
+    assert observe_settings(str(tmp_path), "host").data_alignment_mib == 1

@@ -1,7 +1,8 @@
 """What stock lvm2's configuration says that this program must honour (lvm.conf, lvmlocal.conf).
 
 The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie and whether they are waited for,
-whether hints are kept, the devices file's name, and which backups and archives of metadata are kept (_init_backup).
+whether hints are kept, the devices file's name, how extents are aligned, and which backups and archives of metadata
+are kept (_init_backup).
 Within a file and from lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles, files of host tags
 (`lvm_TAG.conf`) and --config are not looked at.
 """
@@ -35,7 +36,8 @@ class HostSettings(Record):
     """Settings of this host; the defaults are stock's own. Directories are "" when the configuration has none.
 
     `backup` and `archive` say whether metadata are kept after and before a change; an archive file is dropped when it
-    is older than `retain_days` and there are more than `retain_min`.
+    is older than `retain_days` and there are more than `retain_min`. The extents of a new physical volume are aligned
+    to `data_alignment_mib`, or to what its device likes where that is to be asked.
 
     `warnings` has a line for each thing in the configuration that an administrator should know.
     """
@@ -52,6 +54,9 @@ class HostSettings(Record):
     archive_dir: str = ""
     retain_min: int = RETAIN_MIN
     retain_days: int = RETAIN_DAYS
+    data_alignment_mib: int = 1
+    detects_alignment: bool = True
+    detects_alignment_offset: bool = True
     warnings: tuple[str, ...] = ()
 
     def allows(self, system_id: str | None) -> bool:
@@ -95,6 +100,9 @@ def observe_settings(directory: str, hostname: str) -> HostSettings:
         archive_dir=_text(settings, "backup/archive_dir"),
         retain_min=_number(settings, "backup/retain_min", RETAIN_MIN),
         retain_days=_number(settings, "backup/retain_days", RETAIN_DAYS),
+        data_alignment_mib=_number(settings, "devices/default_data_alignment", 1) or 1,
+        detects_alignment=_flag(settings, "devices/data_alignment_detection"),
+        detects_alignment_offset=_flag(settings, "devices/data_alignment_offset_detection"),
         warnings=tuple(warnings),
     )
 

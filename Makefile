@@ -5,9 +5,11 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
+KERNEL_ARGS ?=
 
 help: ## Show this help
 	@echo "make test    run every test (and lint and types)"
+	@echo "make test-kernel  run the tests that need a kernel with device-mapper, in one (KERNEL_ARGS=\"-k name\")"
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   time reports, changes, opening and encryption against stock tools (as root)"
@@ -45,7 +47,15 @@ fuzz: setup ## Damaged metadata, key headers and cipher names, guided by coverag
 test: lint ## Everything
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
+# The guest's own limit ends it with its console's last lines; timeout is for what hangs before that.
+test-kernel: export CRYPTLV_TEST_KERNEL = 1
+test-kernel: ## What needs a real kernel, in one: Debian's, booted by QEMU without KVM
+	@PYTHON="$(PYTHON)" sh tools/setup.sh "$(VENV)" kernel
+	@timeout 1200 $(BIN)/python -m pytest -q tests/kernel
+	@timeout 1200 $(BIN)/python -m tests.kernel.run --timeout 900 -- \
+		$(BIN)/python -m pytest -p no:cacheprovider -v tests/kernel/guest $(KERNEL_ARGS)
+
 clean: ## Remove what the targets made
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
-.PHONY: help setup demo bench fuzz lint test clean
+.PHONY: help setup demo bench fuzz lint test test-kernel clean

@@ -12,6 +12,7 @@ CryptlvError                 exit 5, one line: what, where and what to do
   KeystoreError              a key header that is damaged or of another kind
   CredentialError            no key could be had from the user
   ActivationError            a volume that could not be served
+    DeviceMapperError        the kernel's device-mapper did not do what it was asked
   FilesystemError            a program that resizes file systems failed
 Signals, not errors in themselves: the caller tries the next way.
   WrongCredential            this credential does not open this keystore
@@ -146,6 +147,14 @@ class KeyringError(CryptlvError):
 
 class ActivationError(CryptlvError):
     """A volume could not be activated or deactivated."""
+
+
+class DeviceMapperError(ActivationError):
+    """The kernel's device-mapper refused something; `errno` is the system's number or 0."""
+
+    def __init__(self, message: str, *, errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class FilesystemError(CryptlvError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from cryptlv.keys.handler import KeystoreAttributes
 from cryptlv.ops.activation import KeyRing, KeystoreView
 from cryptlv.ops.key_cache import cached_key, forget_key, keep_key
 from cryptlv.secret import Passphrase, VolumeKey
-from support.machine import FAST, need
+from support.machine import FAST, need, need_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,22 +76,26 @@ def test_a_keystore_that_was_changed_is_asked_for_and_its_old_key_forgotten(view
     assert cached_key(view) is None
 
 
-def test_a_keyring_that_cannot_be_used_holds_nothing_and_is_a_warning(
-    view: KeystoreView, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from cryptlv.host import keyring
-
-    monkeypatch.setattr(keyring, "_SONAME", "libnosuchkeyutils.so.1")
-    keyring._keyutils.cache_clear()
-    try:
-        said: list[str] = []
-        keep_key(view, VolumeKey(KEY), 30, said.append)
-        assert len(said) == 1
-        assert said[0].startswith("the key is not kept for 30 seconds: ")
-        assert cached_key(view) is None
-        forget_key(view.store_id)
-    finally:
-        keyring._keyutils.cache_clear()
+def test_a_full_keyring_is_a_warning_and_holds_nothing() -> None:
+    """As a user whose share is used up."""
+    need_root()
+    code = (
+        "import os, resource\nfrom cryptlv.errors import KeyringError\n"
+        "from cryptlv.host.keyring import USER, put_key\n"
+        "from cryptlv.keys.handler import KeystoreAttributes\nfrom cryptlv.ops.activation import KeystoreView\n"
+        "from cryptlv.ops.key_cache import cached_key, forget_key, keep_key\n"
+        "from cryptlv.secret import Secret, VolumeKey\nimport hashlib, hmac, cryptlv.host.keyring as keyring\n"
+        "keyring._keyutils()\nos.setgroups([])\nos.setuid(65533)\n"
+        "try:\n    for number in range(300):\n        put_key(USER, f'cryptlv:full:{number}', Secret(bytes(900)))\n"
+        "except KeyringError:\n    pass\n"
+        "view = KeystoreView(store_id='x' * 900, attributes=KeystoreAttributes(handler='luks2'), image=b'')\n"
+        "keep_key(view, VolumeKey(bytes(64)), 30, print)\nprint(cached_key(view))\nforget_key(view.store_id)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    warning, found = done.stdout.splitlines()
+    assert warning.startswith("the key is not kept for 30 seconds: "), done.stderr
+    assert "this user's share is full" in warning
+    assert found == "None"
 
 
 class Asked:

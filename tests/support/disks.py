@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from cryptlv.activate.dm_fake import FakeDeviceMapper
     from cryptlv.device import Device
     from cryptlv.host.lvmconf import HostSettings
     from cryptlv.model.vg import VolumeGroup
@@ -46,8 +47,14 @@ class Disks:
         self.devices = dict(devices)
         self._folder = folder
 
-    def session(self, warn: Callable[[str], None] = lambda _: None, settings: HostSettings | None = None) -> Session:
-        """A session that sees these devices; `warn` is told its warnings, `settings` are stock's on this host."""
+    def session(
+        self,
+        warn: Callable[[str], None] = lambda _: None,
+        settings: HostSettings | None = None,
+        kernel: FakeDeviceMapper | None = None,
+    ) -> Session:
+        """A session that sees these devices; `warn` is told its warnings, `settings` are stock's on this host, and
+        `kernel` stands in for its device-mapper."""
         environ = {"CRYPTLV_SYSTEM_DIR": str(self._folder / "system"), "CRYPTLV_RUN_DIR": str(self._folder / "run")}
         return Session(
             observe_directories(environ, 1000),
@@ -56,6 +63,7 @@ class Disks:
             devices=tuple(self.devices),
             open_device=lambda path, _: self.devices[path],
             warn=warn,
+            kernel=kernel,
         )
 
     def group(self) -> VolumeGroup | None:

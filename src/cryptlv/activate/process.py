@@ -121,6 +121,8 @@ def _mapping(fields: dict[str, Any]) -> VolumeMapping:
         kind = _TARGETS[target.pop("kind")]
         if "stripes" in target:
             target["stripes"] = tuple((pv_id, offset) for pv_id, offset in target["stripes"])
+        if "flags" in target:
+            target["flags"] = tuple(target["flags"])
         targets.append(kind(**target))
     layers = tuple(_mapping(layer) for layer in fields["layers"])
     return VolumeMapping(**{**fields, "targets": tuple(targets), "layers": layers})

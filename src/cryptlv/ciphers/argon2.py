@@ -28,19 +28,23 @@ _MOST_ROUNDS = 20
 def argon2(parameters: KdfParameters, passphrase: memoryview, length_bytes: int) -> bytearray:
     """The key of `length_bytes`; the caller wipes it. Raises CipherError when it cannot be made here."""
     try:
-        library = find_libargon2()
+        find_libargon2()
     except CipherError:
-        library = None
+        return by_cryptography(parameters, passphrase, length_bytes)
+    return by_libargon2(parameters, passphrase, length_bytes)
+
+
+def by_libargon2(parameters: KdfParameters, passphrase: memoryview, length_bytes: int) -> bytearray:
+    """See `argon2`."""
+    cost = parameters.iterations, parameters.memory_kib, parameters.lanes
     try:
-        if library is None:
-            return _by_cryptography(parameters, passphrase, length_bytes)
-        cost = parameters.iterations, parameters.memory_kib, parameters.lanes
-        return library.hash(parameters.kind, passphrase, parameters.salt, cost, length_bytes)
+        return find_libargon2().hash(parameters.kind, passphrase, parameters.salt, cost, length_bytes)
     except MemoryError:
-        raise CipherError(f"{parameters.kind}: {parameters.memory_kib} KiB of memory cannot be had now") from None
+        raise _no_memory(parameters) from None
 
 
-def _by_cryptography(parameters: KdfParameters, passphrase: memoryview, length_bytes: int) -> bytearray:
+def by_cryptography(parameters: KdfParameters, passphrase: memoryview, length_bytes: int) -> bytearray:
+    """See `argon2`."""
     name = {"argon2id": "Argon2id", "argon2i": "Argon2i"}[parameters.kind]
     try:
         from cryptography.hazmat.primitives.kdf import argon2 as there
@@ -61,9 +65,13 @@ def _by_cryptography(parameters: KdfParameters, passphrase: memoryview, length_b
         )
         return derived_into(kdf, passphrase, length_bytes)
     except MemoryError:
-        raise
+        raise _no_memory(parameters) from None
     except Exception as error:  # what the library refuses, by its own classes
         raise CipherError(f"{parameters.kind} cannot be done here: {type(error).__name__}") from None
+
+
+def _no_memory(parameters: KdfParameters) -> CipherError:
+    return CipherError(f"{parameters.kind}: {parameters.memory_kib} KiB of memory cannot be had now")
 
 
 def choose_cost(

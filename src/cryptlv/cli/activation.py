@@ -7,11 +7,12 @@ from cryptlv.errors import EXIT_FAILED, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from cryptlv.cli.options import Arguments
     from cryptlv.cli.terminal import Terminal
+    from cryptlv.ops.activation import Failed
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
 
@@ -36,6 +37,10 @@ PBKDF_OPTIONS = (
     Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
     Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations or passes instead."),
 )
+NO_KEYRING = Option(
+    long="no-keyring",
+    help="Give the kernel keys in its tables, not in its keyring, as for kernels that cannot take them from there.",
+)
 ACTIVATION_OPTIONS = (
     Option(
         long="activate",
@@ -44,13 +49,18 @@ ACTIVATION_OPTIONS = (
         help="Activate (y, also ey, sy), deactivate (n), or activate as at boot (ay).",
     ),
     Option(long="ignoreactivationskip", short="K", help="Activate also what is flagged to be skipped."),
-    Option(long="backend", takes="auto|fuse|nbd", help="Serve as a file, as an NBD export, or as what works here."),
+    Option(
+        long="backend",
+        takes="auto|dm|fuse|nbd",
+        help="Activate in the kernel, as a file or as an NBD export; auto is the first of them that works here.",
+    ),
+    NO_KEYRING,
     KEYFILE,
     *KEYFILE_PART,
     CACHE_TIMEOUT,
 )
 _LONGEST_SECONDS = 2**31 - 1
-_BACKENDS = ("auto", "fuse", "nbd")
+_BACKENDS = ("auto", "dm", "fuse", "nbd")
 _AUTOMATIC = frozenset(("a", "ay", "ya"))
 """Values of -a that pass over volumes with --setautoactivation n (tools/lvmcmdline.c:activation_arg)."""
 _STATES = dict.fromkeys((*_AUTOMATIC, "y", "e", "ey", "ye", "s", "sy", "ys", "ly", "yl"), True) | dict.fromkeys(
@@ -90,6 +100,36 @@ def wanted_state(arguments: Arguments) -> bool:
     return _STATES[word]
 
 
+def wants_new_active(arguments: Arguments) -> bool | None:
+    """What -a says of a new volume, None for what can be done here; raises UsageError."""
+    if not arguments.has("activate"):
+        return None
+    word = arguments.text("activate").lower()
+    if word not in _STATES:
+        raise UsageError("lvcreate: -a needs y, n or ay")
+    return _STATES[word] and (word not in _AUTOMATIC or arguments.yes_no("setautoactivation") is not False)
+
+
+def refresh_active(
+    session: Session, terminal: Terminal, arguments: Arguments, vg_name: str, lv_names: tuple[str, ...]
+) -> int:
+    """Load the tables of active volumes anew; gives the exit status."""
+    from cryptlv.ops import activation
+
+    with credentials_of(arguments, session.warn) as credentials:
+        done, failed = activation.refresh_active(session, vg_name, lv_names, credentials)
+    for name in done:
+        terminal.detail(f'Logical volume "{vg_name}/{name}" refreshed.')
+    _tell_failures(terminal, vg_name, failed)
+    return EXIT_FAILED if failed else 0
+
+
+def _tell_failures(terminal: Terminal, vg_name: str, failed: Iterable[Failed]) -> None:
+    for failure in failed:
+        name = f"{vg_name}/{failure.name}: "
+        terminal.error(name + str(failure.error).removeprefix(name))
+
+
 def set_active(
     session: Session,
     terminal: Terminal,
@@ -117,15 +157,14 @@ def set_active(
                 credentials,
                 ignore_skip=arguments.has("ignoreactivationskip"),
                 automatic=arguments.text("activate").lower() in _AUTOMATIC,
+                by_keyring=not arguments.has("no-keyring"),
             )
         for volume in done:
             if volume.already:
                 terminal.error(f'Logical volume "{vg_name}/{volume.name}" is active already.')
             if volume.path:
                 terminal.give(volume.path)
-    for failure in failed:
-        name = f"{vg_name}/{failure.name}: "
-        terminal.error(name + str(failure.error).removeprefix(name))
+    _tell_failures(terminal, vg_name, failed)
     if not lv_names:
         count = activation.count_active(session, vg_name)
         terminal.say(f'{count} logical volume(s) in volume group "{vg_name}" now active')

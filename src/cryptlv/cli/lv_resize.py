@@ -113,9 +113,10 @@ _FILE_SYSTEM = (
 _WIPING = (WIPE, PROGRESS_JSON)
 _TYPE = Option(long="type", takes="linear|striped|crypt", help="What is added; the volume's own type.")
 _NOTES = """
-What is added to an encrypted volume is encrypted with the same key, and nobody is asked for it. A volume that is
-active may grow, not shrink. What is cut off is overwritten with --wipe only. With -r the volume must not be active:
-it is opened for e2fsck and resize2fs alone, an encrypted one with its passphrase.
+What is added to an encrypted volume is encrypted with the same key, and nobody is asked for it. A volume that the
+kernel has active has its new size at once. One that is served as a file or export may grow, not shrink, and shows it
+when it is activated again. What is cut off is overwritten with --wipe only. With -r a volume that is not active is
+opened for e2fsck and resize2fs alone, an encrypted one with its passphrase; a mounted file system may grow.
 """
 LVEXTEND = Command(
     name="lvextend",

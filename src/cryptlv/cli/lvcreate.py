@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import CACHE_TIMEOUT, KEYFILE, KEYFILE_PART, PBKDF_OPTIONS, credentials_of
+from cryptlv.cli.activation import (
+    CACHE_TIMEOUT,
+    KEYFILE,
+    KEYFILE_PART,
+    NO_KEYRING,
+    PBKDF_OPTIONS,
+    credentials_of,
+    wants_new_active,
+)
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.sizes import (
     ALLOCATION,
@@ -66,8 +74,6 @@ def _segment_type(arguments: Arguments) -> str:
 
 def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvRequest:
     size = size_of(arguments, signs="")
-    if arguments.has("activate") and arguments.yes_no("activate"):
-        raise UsageError("lvcreate does not activate; use lvchange -ay afterwards")
     return LvRequest(
         name=name,
         size_bytes=size.size_bytes,
@@ -85,6 +91,8 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         minor=minor_of(arguments),
         skips_activation=arguments.yes_no("setactivationskip") is True,
         autoactivates=arguments.yes_no("setautoactivation") is not False,
+        activates=wants_new_active(arguments),
+        keys_in_keyring=not arguments.has("no-keyring"),
         crypto_store=arguments.text("cryptostore").strip("[]"),
         handler=arguments.text("handler", DEFAULT_HANDLER),
         cipher=arguments.text("cipher"),
@@ -142,7 +150,13 @@ LVCREATE = Command(
         KEYFILE,
         *KEYFILE_PART,
         CACHE_TIMEOUT,
-        Option(long="activate", short="a", takes="n", help="Accepted for lvm2's sake: a new volume is not active."),
+        Option(
+            long="activate",
+            short="a",
+            takes="y|n|ay",
+            help="Activate it in the kernel, or not; y where root has device-mapper and block devices.",
+        ),
+        NO_KEYRING,
         Option(long="zero", short="Z", takes="y|n", help="Whether the first 4 KiB are zeroed; y."),
         Option(long="wipesignatures", short="W", takes="y|n", help="Accepted for lvm2's sake: see --zero."),
     ),

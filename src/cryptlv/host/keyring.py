@@ -90,11 +90,15 @@ def drop_key(kind: str, description: str) -> bool:
 
 @cache
 def _keyutils() -> ctypes.CDLL:
-    """The library, with the user's keyring within reach of this process."""
+    return load_keyutils(_SONAME)
+
+
+def load_keyutils(soname: str) -> ctypes.CDLL:
+    """The library, with the user's keyring within reach of this process; raises KeyringError."""
     import ctypes
 
     try:
-        library = ctypes.CDLL(_SONAME, use_errno=True)
+        library = ctypes.CDLL(soname, use_errno=True)
     except OSError as error:
         raise KeyringError(f"keys cannot be kept in the kernel: {error}; install libkeyutils1") from None
     number, text, size, pointer = ctypes.c_int32, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p

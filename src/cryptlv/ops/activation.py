@@ -1,4 +1,4 @@
-"""Activation in user space: unlock the keys, hand the mapping and the keys to a server process, and end it again."""
+"""Activation: unlock the keys, hand them and the mapping to the kernel or to a server process; and the way back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from cryptlv.activate.process import (
     ServeRequest,
     WaitingServer,
-    active_lv_ids,
     clean_stale,
     find_server,
     load_engine,
@@ -18,14 +17,28 @@ from cryptlv.errors import CryptlvError, InUseError, RefusedError
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import printable
 from cryptlv.ops.credentials import with_credential
+from cryptlv.ops.kernel import (
+    KERNEL,
+    activate_in_kernel,
+    active_ids,
+    check_possible,
+    deactivate_in_kernel,
+    description_of,
+    is_possible,
+    kernel_ids,
+    lost_keys,
+    refresh,
+    used_keys,
+)
 from cryptlv.ops.keystore import attributes_of, keystore_segment, mend_image, read_image
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Self
 
+    from cryptlv.host.scan import Group
     from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreAttributes
     from cryptlv.model.mapping import VolumeMapping
     from cryptlv.model.vg import LogicalVolume, VolumeGroup
@@ -35,11 +48,13 @@ if TYPE_CHECKING:
 
 
 class Active(Record):
-    """A volume that is active now; `already` when it was so before. `path` is "" under --test."""
+    """A volume that is active now; `already` when it was so before. `path` is "" under --test. `where` is the
+    backend: `dm`, `fuse` or `nbd`."""
 
     name: str
     path: str
     already: bool = False
+    where: str = ""
 
 
 class Failed(Record):
@@ -141,12 +156,14 @@ def activate(
     *,
     ignore_skip: bool = False,
     automatic: bool = False,
+    by_keyring: bool = True,
 ) -> tuple[tuple[Active, ...], tuple[Failed, ...]]:
     """Activate the named volumes, or every visible one when none is named; one that fails does not stop the others.
 
     Left out, as by lvm2, are those that are flagged to be skipped (unless `ignore_skip`), and with `automatic` those
-    that are not activated by themselves. A keystore that several of them share is unlocked once. Raises
-    NotFoundError, RefusedError when the volume group cannot be used at all.
+    that are not activated by themselves. A keystore that several of them share is unlocked once. The backend is one
+    of `auto`, `dm`, `fuse` and `nbd`: `auto` is the kernel where it can do that. Without `by_keyring` the kernel is
+    given keys in its tables. Raises NotFoundError, RefusedError when the volume group cannot be used at all.
     """
     with session.locked(vg_name, write=False):
         group = session.world().group(vg_name)
@@ -159,7 +176,7 @@ def activate(
             if name in left_out:
                 continue
             try:
-                done.append(activate_one(session, vg_name, name, backend, keys))
+                done.append(activate_one(session, vg_name, name, backend, keys, by_keyring=by_keyring))
             except CryptlvError as error:
                 failed.append(Failed(name=name, error=error))
     return tuple(done), tuple(failed)
@@ -177,19 +194,27 @@ def _left_out(vg: VolumeGroup, *, ignore_skip: bool, automatic: bool) -> frozens
     )
 
 
-def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing) -> Active:
+def activate_one(
+    session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing, *, by_keyring: bool = True
+) -> Active:
     """Activate one volume with the keys of a ring that is the caller's.
 
-    Prepare, unlock without any lock held, prepare again under the lock, and start the server. What takes time to load
-    is loaded meanwhile, here and in the server's process. Raises NotFoundError, RefusedError, InUseError,
-    ActivationError, and what unlocking raises.
+    Prepare, unlock without any lock held, prepare again under the lock, and have the kernel or a server take it over.
+    What takes time to load is loaded meanwhile, here and in the server's process. Raises NotFoundError, RefusedError,
+    InUseError, ActivationError, and what unlocking raises.
     """
     with session.locked(vg_name, write=False):
         prepared = _prepare(session, vg_name, lv_name)
     if isinstance(prepared, Active):
-        return prepared
+        return _still_active(session, vg_name, prepared, backend)
+    paths = [path for _, path in prepared.device_paths]
+    if backend == KERNEL:
+        check_possible(session, paths)
+    in_kernel = backend == KERNEL or (backend == "auto" and is_possible(session, paths))
     if session.test:
         return Active(name=lv_name, path="")
+    if in_kernel:
+        return _map(session, prepared, backend, keys, by_keyring=by_keyring)
     with ExitStack() as stack:
         waiting = None
         if prepared.keystores:
@@ -203,11 +228,71 @@ def activate_one(session: Session, vg_name: str, lv_name: str, backend: str, key
         return _serve(session, prepared, backend, unlocked, waiting)
 
 
+def _still_active(session: Session, vg_name: str, active: Active, backend: str) -> Active:
+    """A volume that was active before; in the kernel it is as the metadata say then. Raises InUseError when it is
+    active by another means than the one that was asked for."""
+    if backend not in ("auto", active.where):
+        raise InUseError(
+            f"{vg_name}/{active.name} is active {_PLACES.get(active.where, 'already')}: deactivate it first"
+        )
+    if active.where == KERNEL:
+        with session.locked(vg_name, write=True):
+            group = session.world().group(vg_name)
+            lv = group.vg.lv(active.name)
+            if lv.id in kernel_ids(session):
+                refresh(session, group, lv)
+    return active
+
+
+_PLACES = {KERNEL: "in the kernel", "fuse": "as a file (fuse)", "nbd": "as an NBD export"}
+
+
+def _map(session: Session, prepared: Prepared, backend: str, keys: KeyRing, *, by_keyring: bool) -> Active:
+    """Have the kernel activate a volume, if it still is what it was when its keys were asked for."""
+    vg_name, lv_name = prepared.mapping.vg_name, prepared.mapping.lv_name
+    held = _held_by_kernel(session, prepared) if by_keyring else frozenset()
+    unlocked = dict(_unlock(prepared, keys, held))
+    with session.locked(vg_name, write=True):
+        again = _prepare(session, vg_name, lv_name)
+        if isinstance(again, Active):
+            return _again(again, backend)
+        if again != prepared or held - _held_by_kernel(session, prepared):
+            raise InUseError(f"{vg_name}/{lv_name} was changed by another command meanwhile; activate it again")
+        for name, (parameters, _) in unlocked.items():
+            _mend(session, vg_name, name, parameters)
+        group = session.world(silent=True).group(vg_name)
+        path = activate_in_kernel(session, group, prepared.mapping, unlocked, by_keyring=by_keyring)
+    return Active(name=lv_name, path=path, where=KERNEL)
+
+
+def _held_by_kernel(session: Session, prepared: Prepared) -> frozenset[str]:
+    """The keystores whose keys active volumes use: the kernel has those, and nobody needs to be asked for them.
+
+    What a command that was killed left in the keyring does not count.
+    """
+    if not prepared.keystores or not session.kernel.is_usable():
+        return frozenset()
+    vg = session.world(silent=True).group(prepared.mapping.vg_name).vg
+    used = used_keys(session, vg)
+    held = []
+    for name, _ in prepared.keystores:
+        description = description_of(vg, name)
+        if description in used and session.kernel.has_key(description):
+            held.append(name)
+    return frozenset(held)
+
+
+def _again(active: Active, backend: str) -> Active:
+    if backend not in ("auto", active.where):
+        raise InUseError(f"{active.name} was activated by another command meanwhile")
+    return active
+
+
 def _serve(
     session: Session,
     prepared: Prepared,
     backend: str,
-    unlocked: dict[str, tuple[CipherParameters, VolumeKey]],
+    unlocked: Mapping[str, tuple[CipherParameters, VolumeKey | None]],
     waiting: WaitingServer | None,
 ) -> Active:
     """Start the server under the lock, if the volume is still what it was when its keys were asked for."""
@@ -215,7 +300,7 @@ def _serve(
     with session.locked(vg_name, write=True):
         again = _prepare(session, vg_name, lv_name)
         if isinstance(again, Active):
-            return again
+            return _again(again, backend)
         if again != prepared:
             raise InUseError(f"{vg_name}/{lv_name} was changed by another command meanwhile; activate it again")
         request = ServeRequest(
@@ -230,8 +315,9 @@ def _serve(
         )
         for name, (parameters, _) in unlocked.items():
             _mend(session, vg_name, name, parameters)
-        info = start_server(request, {name: key for name, (_, key) in unlocked.items()}, waiting)
-        return Active(name=lv_name, path=info.path)
+        volume_keys = {name: key for name, (_, key) in unlocked.items() if key is not None}
+        info = start_server(request, volume_keys, waiting)
+        return Active(name=lv_name, path=info.path, where=info.backend)
 
 
 def _mend(session: Session, vg_name: str, store_name: str, parameters: CipherParameters) -> None:
@@ -258,37 +344,40 @@ def _prepare(session: Session, vg_name: str, lv_name: str) -> Prepared | Active:
     session.check_usable(group)
     info = find_server(session.directories.run_dir, lv.id)
     if info is not None:
-        return Active(name=lv_name, path=info.path, already=True)
+        return Active(name=lv_name, path=info.path, already=True, where=info.backend)
+    if lv.is_visible and lv.id in kernel_ids(session):
+        return Active(name=lv_name, path=f"/dev/{vg_name}/{lv_name}", already=True, where=KERNEL)
     if not lv.is_visible:
         raise RefusedError(f"{vg_name}/{printable(lv_name)} is hidden: it is part of others and never activated")
     mapping = map_volume(vg, lv)
     missing = mapping.pv_ids - group.pv_paths.keys()
     if missing:
         raise RefusedError(f"{vg_name}/{lv_name}: its physical volume {printable(min(missing))} was not found")
-    views = []
-    for name in mapping.keystores:
-        image = read_image(session, vg, name, group.pv_paths)
-        views.append((name, view_of(vg, name, image)))
+    views = [(name, read_view(session, group, name)) for name in mapping.keystores]
     paths = tuple((pv_id, group.pv_paths[pv_id]) for pv_id in sorted(mapping.pv_ids))
     return Prepared(mapping=mapping, device_paths=paths, keystores=tuple(views))
 
 
-def _unlock(prepared: Prepared, keys: KeyRing) -> dict[str, tuple[CipherParameters, VolumeKey]]:
+def _unlock(
+    prepared: Prepared, keys: KeyRing, held: frozenset[str] = frozenset()
+) -> dict[str, tuple[CipherParameters, VolumeKey | None]]:
+    """The parameters and key of each keystore, None for the key of one of `held`."""
     from cryptlv.ops.handlers import find_handler
 
-    unlocked: dict[str, tuple[CipherParameters, VolumeKey]] = {}
+    unlocked: dict[str, tuple[CipherParameters, VolumeKey | None]] = {}
     mapping = prepared.mapping
     for name, view in prepared.keystores:
         handler: KeyHandler = find_handler(view.attributes.handler)
         parameters = handler.parameters(view.attributes, view.image)
-        unlocked[name] = (parameters, keys.unlock(mapping.vg_name, name, view, mapping.lv_name))
+        key = None if name in held else keys.unlock(mapping.vg_name, name, view, mapping.lv_name)
+        unlocked[name] = (parameters, key)
     return unlocked
 
 
 def deactivate(
     session: Session, vg_name: str, lv_names: tuple[str, ...] = ()
 ) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
-    """End the servers of the named volumes, or of all: flushed, their paths removed; -f ends those in use, too.
+    """Deactivate the named volumes, or all: flushed, their paths removed; -f ends servers that are in use, too.
 
     Gives the names of those that were active, and those that still are with the reason. What a killed server left
     behind is taken away. A volume that was active before its group became another host's can still be ended, as with
@@ -298,11 +387,11 @@ def deactivate(
     failed: list[Failed] = []
     with session.locked(vg_name, write=True):
         vg = session.world().group(vg_name).vg
-        if not any(lv.id in active_lv_ids(session.directories.run_dir) for lv in vg.lvs):
+        if not any(lv.id in active_ids(session) for lv in vg.lvs):
             session.check_accessible(vg)
         for lv in [vg.lv(name) for name in lv_names] or vg.lvs:
             try:
-                if _deactivate(session, lv):
+                if _deactivate(session, vg, lv):
                     done.append(lv.name)
                 _forget_keys(session, vg, lv)
             except CryptlvError as error:
@@ -315,10 +404,9 @@ def _forget_keys(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
     stores = {name for segment in lv.segments for name in segment.keystores}
     if not stores or session.test:
         return
-    from cryptlv.host.kernel import ids_in_kernel
     from cryptlv.ops.key_cache import forget_key
 
-    active = active_lv_ids(session.directories.run_dir) | ids_in_kernel()
+    active = active_ids(session)
     for other in vg.lvs:
         if other.id in active:
             stores.difference_update(name for segment in other.segments for name in segment.keystores)
@@ -328,7 +416,9 @@ def _forget_keys(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
             forget_key(store.id)
 
 
-def _deactivate(session: Session, lv: LogicalVolume) -> bool:
+def _deactivate(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> bool:
+    if lv.is_visible and deactivate_in_kernel(session, vg, lv):
+        return True
     run_dir = session.directories.run_dir
     active = find_server(run_dir, lv.id) is not None
     if not session.test:
@@ -339,7 +429,58 @@ def _deactivate(session: Session, lv: LogicalVolume) -> bool:
     return active
 
 
+def refresh_active(
+    session: Session, vg_name: str, lv_names: tuple[str, ...], credentials: Credentials
+) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
+    """Have the kernel's devices of the named volumes, or of all, be as the metadata say; gives the names of those
+    that are active there, and what failed.
+
+    What a command that was killed began is finished or undone. A key that is no longer in the kernel's keyring is
+    asked for. Raises NotFoundError, RefusedError.
+    """
+    done: list[str] = []
+    failed: list[Failed] = []
+    with session.locked(vg_name, write=False):
+        vg = session.world().group(vg_name).vg
+    with KeyRing(credentials, session.warn) as keys:
+        for name in lv_names or tuple(lv.name for lv in vg.lvs if lv.is_visible):
+            try:
+                if _refresh(session, vg_name, name, keys):
+                    done.append(name)
+            except CryptlvError as error:
+                failed.append(Failed(name=name, error=error))
+    return tuple(done), tuple(failed)
+
+
+def _refresh(session: Session, vg_name: str, lv_name: str, keys: KeyRing) -> bool:
+    with session.locked(vg_name, write=False):
+        group = session.world(silent=True).group(vg_name)
+        lv = group.vg.lv(lv_name)
+        session.check_usable(group)
+        if lv.id not in kernel_ids(session):
+            return False
+        lost = lost_keys(session, group.vg, lv)
+        views = {name: read_view(session, group, name) for name in lost}
+    unlocked = {name: keys.unlock(vg_name, name, view, lv_name) for name, view in views.items()}
+    with session.locked(vg_name, write=True):
+        group = session.world(silent=True).group(vg_name)
+        lv = group.vg.lv(lv_name)
+        for name, key in unlocked.items():
+            if read_view(session, group, name) != views[name]:
+                raise InUseError(f"{vg_name}/{lv_name} was changed by another command meanwhile; refresh it again")
+            session.kernel.put_key(description_of(group.vg, name), key)
+        refresh(session, group, lv)
+    return True
+
+
+def read_view(session: Session, group: Group, store_name: str) -> KeystoreView:
+    """A keystore as it is now; raises DeviceError, KeystoreError."""
+    image = read_image(session, group.vg, store_name, group.pv_paths)
+    return view_of(group.vg, store_name, image)
+
+
 def count_active(session: Session, vg_name: str) -> int:
     """How many volumes of a volume group are active here; raises NotFoundError."""
-    active = active_lv_ids(session.directories.run_dir)
-    return sum(lv.id in active for lv in session.world(silent=True).group(vg_name).vg.lvs)
+    active = active_ids(session)
+    lvs = session.world(silent=True).group(vg_name).vg.lvs
+    return sum(lv.id in active and lv.is_visible for lv in lvs)

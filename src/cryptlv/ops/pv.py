@@ -232,9 +232,9 @@ def used_by(world: World, found: FoundPv) -> str:
 
 def refuse_served(session: Session, group: Group | None, path: str) -> None:
     """Raise InUseError when a volume of the group that a device belongs to is active: it may be open."""
-    from cryptlv.activate.process import active_lv_ids
+    from cryptlv.ops.kernel import active_ids
 
-    active = active_lv_ids(session.directories.run_dir)
+    active = active_ids(session)
     lv = next((lv for lv in group.vg.lvs if lv.id in active), None) if group else None
     if group is not None and lv is not None:
         name = f"{printable(group.vg.name)}/{printable(lv.name)}"

@@ -105,6 +105,8 @@ def test_lines_are_those_of_the_kernel() -> None:
     assert table_line(crypt.replace(flags=()), wide).text == (
         "0 512 crypt aes-xts-plain64 =cryptostore1 16 @pv0 40 1 sector_size:4096"
     )
+    large = {"cryptostore1": wide["cryptostore1"].replace(has_large_ivs=True)}
+    assert table_line(crypt.replace(flags=()), large).text.endswith("40 2 sector_size:4096 iv_large_sectors")
     assert described_key(REFERENCE) == f"cryptlv:{ids}"
     assert described_key("=store") == described_key("ab" * 32) == ""
 

@@ -53,11 +53,13 @@ class TableLine(Record):
 
 
 class StoreKey(Record):
-    """What tables say of the key of a keystore: dm-crypt's specification, and the key itself as `word`."""
+    """What tables say of the key of a keystore: dm-crypt's specification, and the key itself as `word`; with
+    `has_large_ivs` IVs count sectors of `sector_size` bytes."""
 
     cipher: str
     sector_size: int
     word: str
+    has_large_ivs: bool = False
 
 
 class WantedDevice(Record):
@@ -164,6 +166,8 @@ def table_line(target: Target, keys: Mapping[str, StoreKey]) -> TableLine:
         options = [flag for flag in CRYPT_FLAGS if flag in target.flags]
         if key.sector_size != 512:
             options.append(f"sector_size:{key.sector_size}")
+        if key.has_large_ivs:
+            options.append("iv_large_sectors")
         if options:
             words += [str(len(options)), *options]
     else:

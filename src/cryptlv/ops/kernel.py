@@ -187,7 +187,12 @@ def _store_keys(vg: VolumeGroup, unlocked: Unlocked, *, by_keyring: bool) -> dic
     for name, (parameters, key) in unlocked.items():
         size = len(key) if key is not None else parameters.key_size_bits // 8
         word = key_reference(size, description_of(vg, name)) if by_keyring else KEY + name
-        found[name] = StoreKey(cipher=parameters.cipher, sector_size=parameters.sector_size, word=word)
+        found[name] = StoreKey(
+            cipher=parameters.cipher,
+            sector_size=parameters.sector_size,
+            word=word,
+            has_large_ivs=parameters.has_large_ivs,
+        )
     return found
 
 

@@ -29,6 +29,16 @@ def test_lvm2s_words_are_understood(word: str, active: bool) -> None:
     assert state("-a", word) is active
 
 
+def test_an_event_is_for_automatic_activation_alone() -> None:
+    def of(*words: str) -> bool:
+        return wanted_state(parse(find_command("vgchange"), [*words, "--autoactivation", "event", "vg0"], ""))
+
+    assert of("-aay")
+    for word in ("-ay", "-an"):
+        with pytest.raises(UsageError, match="-aay"):
+            of(word)
+
+
 @pytest.mark.parametrize("words", [(), ("-a", "x"), ("-a", ""), ("-an", "--keyfile", "k"), ("-ay", "--backend", "x")])
 def test_others_are_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -16,6 +18,9 @@ devices {{
 }}
 backup {{ backup = 0 archive = 0 }}
 """
+BLKDISCARD = 0x1277
+"""linux/fs.h: the bytes from one number on, as many as the other says; a scratch disk reads as zeroes then."""
+MAX_LAYERS = 4
 
 
 class Guest(Machine):
@@ -40,6 +45,10 @@ class Guest(Machine):
         """Those with sectors of 4096 bytes."""
         return scratch_disks(4096)
 
+    def mapped(self, name: str) -> Path:
+        """The node of a mapped device."""
+        return Path("/dev/mapper") / name
+
     def stock(self, *words: str | Path, expect: int | None = 0) -> Result:
         """Run an lvm2 command."""
         return self.tool("lvm", *words, expect=expect)
@@ -56,12 +65,16 @@ class Guest(Machine):
     def clean(self) -> None:
         """Take away every mapped and loop device, and what is on the disks, whether the test failed or not."""
         self.close()
-        subprocess.run(["dmsetup", "remove_all", "--force"], capture_output=True, check=False)
-        # A device that another lies upon goes in the second round.
-        subprocess.run(["dmsetup", "remove_all", "--force"], capture_output=True, check=False)
-        subprocess.run(["losetup", "-D"], check=True)
+        for _ in range(MAX_LAYERS):
+            if not list(Path("/sys/block").glob("dm-*")):
+                break
+            # A device that another lies upon goes in the next round.
+            subprocess.run(["dmsetup", "remove_all", "--force"], capture_output=True, check=False)
+        if list(Path("/sys/block").glob("loop*/loop")):
+            subprocess.run(["losetup", "-D"], check=True)
         for disk in scratch_disks(512) + scratch_disks(4096):
-            subprocess.run(["blkdiscard", "-f", disk], check=True, capture_output=True)
+            with disk.open("r+b", buffering=0) as file:
+                fcntl.ioctl(file, BLKDISCARD, struct.pack("<QQ", 0, file.seek(0, os.SEEK_END)))
 
 
 def scratch_disks(sector_bytes: int) -> list[Path]:

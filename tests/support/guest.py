@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from support.machine import Machine, Result
@@ -13,7 +14,7 @@ from support.machine import Machine, Result
 _CONFIG = """
 global {{ locking_dir = "{folder}/lock" use_lvmpolld = 0 system_id_source = none }}
 devices {{
-    use_devicesfile = 0 hints = "none" filter = [ "a|^/dev/vd|", "a|^/dev/loop|", "r|.*|" ]
+    use_devicesfile = 1 hints = "none"
     multipath_component_detection = 0 md_component_detection = 0 obtain_device_list_from_udev = 0
 }}
 backup {{ backup = 0 archive = 0 }}
@@ -28,12 +29,17 @@ class Guest(Machine):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        for name in ("etc", "lock"):
-            (folder / name).mkdir()
-        (folder / "etc" / "lvm.conf").write_text(_CONFIG.format(folder=folder))
+        for name in ("etc/devices", "lock"):
+            (folder / name).mkdir(parents=True)
+        (folder / "etc" / "devices" / "system.devices").touch()
+        self.configure()
         self.environ.pop("CRYPTLV_SYSTEM_DIR")
         self.environ["LVM_SYSTEM_DIR"] = str(folder / "etc")
         self.environ |= {name: os.environ[name] for name in ("DM_DISABLE_UDEV",) if name in os.environ}
+
+    def configure(self, more: str = "") -> None:
+        """Write the configuration of both anew, with more sections."""
+        (self.folder / "etc" / "lvm.conf").write_text(_CONFIG.format(folder=self.folder) + more + "\n")
 
     @property
     def disks(self) -> list[Path]:
@@ -70,6 +76,11 @@ class Guest(Machine):
                 break
             # A device that another lies upon goes in the next round.
             subprocess.run(["dmsetup", "remove_all", "--force"], capture_output=True, check=False)
+        for link in Path("/dev").glob("*/*"):
+            if link.is_symlink() and not link.exists() and link.parent.name not in ("fd", "mapper"):
+                link.unlink()
+                with suppress(OSError):
+                    link.parent.rmdir()
         if list(Path("/sys/block").glob("loop*/loop")):
             subprocess.run(["losetup", "-D"], check=True)
         for disk in scratch_disks(512) + scratch_disks(4096):

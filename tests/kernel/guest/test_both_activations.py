@@ -68,8 +68,8 @@ def test_what_user_space_writes_the_kernel_reads_and_the_reverse(guest: Guest) -
     (guest.folder / "keys" / "vg0").mkdir(parents=True)
     for number, (name, (spec, bits, sector)) in enumerate(CIPHERS.items(), 1):
         key = guest.key_file(f"keys/vg0/cryptostore{number}", f"the passphrase of {name}".encode())
-        words = [*FAST, "--cipher", spec, "--keysize", str(bits), "--sector-size", str(sector), "--keyfile", key]
-        guest.run("lvcreate", "-an", "--type", "crypt", *words, "-l1", "-n", name, "vg0")
+        words = (*FAST, "--cipher", spec, "--keysize", str(bits), "--sector-size", str(sector))
+        guest.run("lvcreate", "-an", "--type", "crypt", *words, "--keyfile", key, "-l1", "-n", name, "vg0")
     exports = Exports(guest)
     assert sorted(exports.sockets) == sorted(CIPHERS)
     for name in CIPHERS:

@@ -1,7 +1,7 @@
-"""Every cipher that both have: what the engine in user space encrypts, this kernel's dm-crypt decrypts, and the reverse.
+"""Every cipher that both have: what the engine in user space encrypts, dm-crypt decrypts, and the reverse.
 
-The kernel's answers that are kept in tests/golden/dmcrypt hold the engine to many IVs, sizes and key lengths of each; here each
-cipher is met once by the kernel that runs, on a disk, at a place in the volume that is not its start.
+The kernel's answers that are kept in tests/golden/dmcrypt hold the engine to many IVs, sizes and key lengths of each;
+here each cipher is met once by the kernel that runs, on a disk, at a place in the volume that is not its start.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_at(path: Path, offset: int, length: int) -> bytes:
         return os.pread(file.fileno(), length, offset)
 
 
-def write_at(path: Path, offset: int, data: bytes) -> None:
+def write_at(path: Path, offset: int, data: bytes | bytearray) -> None:
     """Bytes onto a device, down to it."""
     with path.open("r+b") as file:
         assert os.pwrite(file.fileno(), data, offset) == len(data)

@@ -11,6 +11,7 @@ CryptlvError                 exit 5, one line: what, where and what to do
   CipherError                a cipher, mode, IV or hash that is unknown or cannot be had
   KeystoreError              a key header that is damaged or of another kind
   CredentialError            no key could be had from the user
+    NobodyToAskError         as there is neither a terminal nor a key file for it
   ActivationError            a volume that could not be served
     DeviceMapperError        the kernel's device-mapper did not do what it was asked
   FilesystemError            a program that resizes file systems failed
@@ -143,6 +144,10 @@ class KeyringError(CryptlvError):
     def __init__(self, message: str, *, errno: int = 0) -> None:
         super().__init__(message)
         self.errno = errno
+
+
+class NobodyToAskError(CredentialError):
+    """A key is needed, and there is neither a person nor a key file to give it."""
 
 
 class ActivationError(CryptlvError):

@@ -29,6 +29,16 @@ def test_lvm2s_words_are_understood(word: str, active: bool) -> None:
     assert state("-a", word) is active
 
 
+def test_an_event_is_for_automatic_activation_alone() -> None:
+    def of(*words: str) -> bool:
+        return wanted_state(parse(find_command("vgchange"), [*words, "--autoactivation", "event", "vg0"], ""))
+
+    assert of("-aay")
+    for word in ("-ay", "-an"):
+        with pytest.raises(UsageError, match="-aay"):
+            of(word)
+
+
 @pytest.mark.parametrize("words", [(), ("-a", "x"), ("-a", ""), ("-an", "--keyfile", "k"), ("-ay", "--backend", "x")])
 def test_others_are_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
@@ -41,6 +51,9 @@ KEYFILE_COMMANDS = {
     "vgchange": ("vgchange", "-ay", "--keyfile", "KEY", "vg0"),
     "lvconvert": ("lvconvert", "--splitcrypto", "--header", "x.hdr", "--keyfile", "KEY", "vg0/x"),
 }
+
+
+TAKE_DIRECTORIES = ("lvchange", "vgchange")
 
 
 @pytest.fixture
@@ -59,7 +72,12 @@ def test_key_files_are_taken_by_all_commands_with_the_same_errors(encrypted: Mac
     for name, said in (
         ("nowhere", "key file nowhere: cannot read: No such file or directory"),
         ("empty", "key file empty is empty: it holds no passphrase"),
-        ("folder", "key file folder: cannot read: Is a directory"),
+        (
+            "folder",
+            "the key directory folder has no file"
+            if command in TAKE_DIRECTORIES
+            else "key file folder: cannot read: Is a directory",
+        ),
     ):
         words = tuple(name if word == "KEY" else word for word in KEYFILE_COMMANDS[command])
         assert said in encrypted.fail(*words)

@@ -67,6 +67,14 @@ def test_a_source_that_gives_nothing_is_told(tmp_path: Path) -> None:
     assert any("not used" in line for line in settings(tmp_path, "", 'local/system_id = "x"').warnings)
 
 
+def test_which_volumes_are_activated(tmp_path: Path) -> None:
+    found = settings(tmp_path, "activation { volume_list = 'vg0' auto_activation_volume_list = [ ] }")
+    assert (found.volume_list, found.auto_activation_volume_list, found.event_activation) == (("vg0",), (), True)
+    found = settings(tmp_path, "activation/auto_activation_volume_list = [ 'a', '@b' ] global/event_activation = 0")
+    assert (found.volume_list, found.auto_activation_volume_list) == (None, ("a", "@b"))
+    assert not found.event_activation
+
+
 def test_which_backups_are_kept(tmp_path: Path) -> None:
     found = settings(
         tmp_path,

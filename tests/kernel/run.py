@@ -44,7 +44,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--console", action="store_true", help="show the end of the console's text in any case")
     options = parser.parse_args(ours)
     if not command:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "tests/kernel/guest"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-v",
+            "tests/kernel/guest" + "_udev" * options.udev,
+        ]
     try:
         image = find_image(udev=options.udev)
     except NoKernelError as why:

@@ -107,7 +107,7 @@ class Asked:
         self.cache_seconds = cache_seconds
         self.times = 0
 
-    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
         self.times += 1
         return Passphrase(KEY.hex().encode())
 

@@ -36,7 +36,7 @@ class Known:
     def __init__(self, secret: bytes = PASSPHRASE) -> None:
         self._secret = secret
 
-    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
         return Passphrase(self._secret)
 
 

@@ -21,6 +21,11 @@ KEYFILE = Option(
     takes="FILE|-",
     help="Take the passphrase or key from a file, whole; - is standard input.",
 )
+_KEYFILES = Option(
+    long="keyfile",
+    takes="FILE|DIRECTORY|-",
+    help="The passphrase or key from a file, whole; a directory has one for each store: VG/cryptostoreN or LV UUID.",
+)
 CACHE_TIMEOUT = Option(
     long="cache-timeout",
     takes="SECONDS",
@@ -55,9 +60,14 @@ ACTIVATION_OPTIONS = (
         help="Activate in the kernel, as a file or as an NBD export; auto is the first of them that works here.",
     ),
     NO_KEYRING,
-    KEYFILE,
+    _KEYFILES,
     *KEYFILE_PART,
     CACHE_TIMEOUT,
+)
+EVENT = Option(
+    long="autoactivation",
+    takes="event",
+    help="With -aay, as an event has it: groups whose physical volumes are not all there yet are left alone.",
 )
 _LONGEST_SECONDS = 2**31 - 1
 _BACKENDS = ("auto", "dm", "fuse", "nbd")
@@ -68,24 +78,29 @@ _STATES = dict.fromkeys((*_AUTOMATIC, "y", "e", "ey", "ye", "s", "sy", "ys", "ly
 )
 
 
-def credentials_of(arguments: Arguments, warn: Callable[[str], None]) -> AbstractContextManager[Credentials]:
-    """The key file, or the part of it, that the options name, else the user; raises UsageError."""
+def credentials_of(
+    arguments: Arguments, warn: Callable[[str], None], *, for_stores: bool = False, only_people: bool = False
+) -> AbstractContextManager[Credentials]:
+    """The key file, or the part of it, that the options name, else the user; raises UsageError.
+
+    With `for_stores` the file may be a directory of them; with `only_people` the user is asked on a terminal alone.
+    """
     from cryptlv.ops.credentials import credential_source
 
     cache_seconds = arguments.number("cache-timeout")
     if cache_seconds > _LONGEST_SECONDS:
         raise UsageError(f"--cache-timeout {cache_seconds} is out of range (0 to {_LONGEST_SECONDS} seconds)")
     part = [option.long for option in KEYFILE_PART if arguments.has(option.long)]
-    if not arguments.has("keyfile"):
-        if part:
-            raise UsageError(f"--{part[0]} needs --keyfile")
-        return credential_source(None, warn, cache_seconds=cache_seconds)
+    if part and not arguments.has("keyfile"):
+        raise UsageError(f"--{part[0]} needs --keyfile")
     return credential_source(
-        arguments.text("keyfile"),
+        arguments.text("keyfile") if arguments.has("keyfile") else None,
         warn,
         skip_bytes=arguments.number("keyfile-offset"),
         size_bytes=arguments.number("keyfile-size") if arguments.has("keyfile-size") else None,
         cache_seconds=cache_seconds,
+        for_stores=for_stores,
+        only_people=only_people,
     )
 
 
@@ -96,6 +111,8 @@ def wanted_state(arguments: Arguments) -> bool:
         raise UsageError(f"{arguments.command.name} needs -a y or -a n; see: cryptlv {arguments.command.name} --help")
     if not _STATES[word] and arguments.has("keyfile"):
         raise UsageError("no key is needed to deactivate; leave --keyfile out")
+    if arguments.choice(EVENT.long, ("", "event"), "") and word not in _AUTOMATIC:
+        raise UsageError(f"--{EVENT.long} is for -aay")
     arguments.choice("backend", _BACKENDS, "auto")
     return _STATES[word]
 
@@ -148,7 +165,8 @@ def set_active(
             terminal.detail(f'Logical volume "{vg_name}/{name}" is no longer active.')
     else:
         backend = arguments.choice("backend", _BACKENDS, "auto")
-        with credentials_of(arguments, session.warn) as credentials:
+        automatic = arguments.text("activate").lower() in _AUTOMATIC
+        with credentials_of(arguments, session.warn, for_stores=True, only_people=automatic) as credentials:
             done, failed = activation.activate(
                 session,
                 vg_name,
@@ -156,11 +174,12 @@ def set_active(
                 backend,
                 credentials,
                 ignore_skip=arguments.has("ignoreactivationskip"),
-                automatic=arguments.text("activate").lower() in _AUTOMATIC,
+                automatic=automatic,
+                by_event=arguments.has(EVENT.long),
                 by_keyring=not arguments.has("no-keyring"),
             )
         for volume in done:
-            if volume.already:
+            if volume.already and not automatic:
                 terminal.error(f'Logical volume "{vg_name}/{volume.name}" is active already.')
             if volume.path:
                 terminal.give(volume.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cryptlv.cli.activation import ACTIVATION_OPTIONS, refresh_active, set_active, wanted_state
+from cryptlv.cli.activation import ACTIVATION_OPTIONS, EVENT, refresh_active, set_active, wanted_state
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.cli.vg import (
@@ -122,6 +122,7 @@ VGCHANGE = Command(
     usage=("OPTION ... [VG|@TAG ...]", "-a y|n [--keyfile FILE] [--backend auto|dm|fuse|nbd] [VG ...]"),
     options=(
         *ACTIVATION_OPTIONS,
+        EVENT,
         ADDTAG,
         Option(long="deltag", takes="TAG", help="Take a tag away; may be given several times."),
         Option(long="resizeable", short="x", takes="y|n", help="Whether physical volumes may come and go."),
@@ -142,7 +143,8 @@ VGCHANGE = Command(
     run=_vgchange,
     notes="""
 All changes of a group are made together or not at all. A passphrase is asked for once for each keystore. A volume
-that cannot be activated does not stop the others; the exit status is 5 then.
+that cannot be activated does not stop the others; the exit status is 5 then. With -aay a volume whose key can come
+from a person only is skipped with a warning, unless there is a terminal or a key file.
 """,
 )
 

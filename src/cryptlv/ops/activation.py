@@ -13,9 +13,10 @@ from cryptlv.activate.process import (
     start_server,
     stop_server,
 )
-from cryptlv.errors import CryptlvError, InUseError, RefusedError
+from cryptlv.errors import CryptlvError, InUseError, NobodyToAskError, RefusedError
 from cryptlv.model.mapping import map_volume
-from cryptlv.names import printable
+from cryptlv.names import is_name, printable
+from cryptlv.ops.autoactivation import left_out
 from cryptlv.ops.credentials import with_credential
 from cryptlv.ops.kernel import (
     KERNEL,
@@ -110,22 +111,23 @@ class KeyRing:
         if known is not None and known[0] == view:
             return known[1]
         try:
-            key = self._cached_or_asked(f"{vg_name}/{volume_name}", view)
+            names = key_file_names(vg_name, store_name, view.store_id)
+            key = self._cached_or_asked(f"{vg_name}/{volume_name}", view, names)
         except CryptlvError as error:
             self._failed[place] = error
             raise
         self._keys[place] = (view, key)
         return key
 
-    def _cached_or_asked(self, what: str, view: KeystoreView) -> VolumeKey:
+    def _cached_or_asked(self, what: str, view: KeystoreView, names: tuple[str, ...]) -> VolumeKey:
         from cryptlv.ops.key_cache import cached_key, keep_key
 
-        key = cached_key(view) or self._ask(what, view)
+        key = cached_key(view) or self._ask(what, view, names)
         if self._credentials.cache_seconds:
             keep_key(view, key, self._credentials.cache_seconds, self._warn)
         return key
 
-    def _ask(self, what: str, view: KeystoreView) -> VolumeKey:
+    def _ask(self, what: str, view: KeystoreView, names: tuple[str, ...]) -> VolumeKey:
         from cryptlv.ops.handlers import find_handler
 
         handler = find_handler(view.attributes.handler)
@@ -133,7 +135,7 @@ class KeyRing:
         def unlock(credential: Secret) -> VolumeKey:
             return handler.unlock(view.attributes, view.image, credential)
 
-        return with_credential(self._credentials, what, handler.credential_kind, unlock, self._warn)
+        return with_credential(self._credentials, what, handler.credential_kind, unlock, self._warn, names)
 
     def close(self) -> None:
         """Wipe every key."""
@@ -147,6 +149,12 @@ class KeyRing:
         self.close()
 
 
+def key_file_names(vg_name: str, store_name: str, lv_id: str) -> tuple[str, ...]:
+    """What a keystore's file in a key directory may be called: by its id, which does not change, or by its name."""
+    by_name = (f"{vg_name}/{store_name}",) if is_name(vg_name) and is_name(store_name) else ()
+    return (lv_id, *by_name)
+
+
 def activate(
     session: Session,
     vg_name: str,
@@ -156,42 +164,42 @@ def activate(
     *,
     ignore_skip: bool = False,
     automatic: bool = False,
+    by_event: bool = False,
     by_keyring: bool = True,
 ) -> tuple[tuple[Active, ...], tuple[Failed, ...]]:
     """Activate the named volumes, or every visible one when none is named; one that fails does not stop the others.
 
     Left out, as by lvm2, are those that are flagged to be skipped (unless `ignore_skip`), and with `automatic` those
-    that are not activated by themselves. A keystore that several of them share is unlocked once. The backend is one
-    of `auto`, `dm`, `fuse` and `nbd`: `auto` is the kernel where it can do that. Without `by_keyring` the kernel is
-    given keys in its tables. Raises NotFoundError, RefusedError when the volume group cannot be used at all.
+    that are not activated by themselves; of the latter those whose key nobody is there to give are left out with a
+    warning. With `by_event` it is an event that activates: a group whose physical volumes are not all there yet is
+    left alone. A keystore that several of them share is unlocked once. The backend is one of `auto`, `dm`, `fuse` and
+    `nbd`: `auto` is the kernel where it can do that. Without `by_keyring` the kernel is given keys in its tables.
+    Raises NotFoundError, RefusedError when the volume group cannot be used at all.
     """
     with session.locked(vg_name, write=False):
         group = session.world().group(vg_name)
+    if by_event and not session.settings.event_activation:
+        session.inform("Nothing is activated by events (global/event_activation).")
+        return (), ()
+    if by_event and any(pv.id not in group.pv_paths for pv in group.vg.pvs):
+        session.inform(f"Volume group {vg_name} is not complete yet.")
+        return (), ()
     names = lv_names or tuple(lv.name for lv in group.vg.lvs if lv.is_visible)
-    left_out = _left_out(group.vg, ignore_skip=ignore_skip, automatic=automatic)
+    passed_over = left_out(group.vg, session.settings, ignore_skip=ignore_skip, automatic=automatic)
     done: list[Active] = []
     failed: list[Failed] = []
     with KeyRing(credentials, session.warn) as keys:
         for name in names:
-            if name in left_out:
+            if name in passed_over:
                 continue
             try:
                 done.append(activate_one(session, vg_name, name, backend, keys, by_keyring=by_keyring))
             except CryptlvError as error:
-                failed.append(Failed(name=name, error=error))
+                if automatic and isinstance(error, NobodyToAskError):
+                    session.warn(f"{vg_name}/{name} is skipped: {error}")
+                else:
+                    failed.append(Failed(name=name, error=error))
     return tuple(done), tuple(failed)
-
-
-def _left_out(vg: VolumeGroup, *, ignore_skip: bool, automatic: bool) -> frozenset[str]:
-    """The volumes that an activation passes over in silence (tools/lvchange.c:_lvchange_activate)."""
-    nobody = automatic and "NOAUTOACTIVATE" in vg.flags
-    return frozenset(
-        lv.name
-        for lv in vg.lvs
-        if nobody
-        or (automatic and "NOAUTOACTIVATE" in lv.flags)
-        or (not ignore_skip and "ACTIVATION_SKIP" in lv.flags)
-    )
 
 
 def activate_one(

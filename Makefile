@@ -13,7 +13,8 @@ help: ## Show this help
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   time reports, changes, opening and encryption against stock tools (as root)"
-	@echo "make fuzz    feed damaged metadata, key headers and names to the parsers, FUZZ_SECONDS=60 for each target"
+	@echo "make bench-serve  time a volume over NBD against qemu-nbd and nbdkit"
+	@echo "make fuzz    feed damaged metadata, key headers, names and requests to the parsers, FUZZ_SECONDS=60 for each target"
 	@echo "make setup   only make the virtual environment and see that the system packages are there"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -36,9 +37,12 @@ bench: setup ## How long reports, changes, moves and encryption take, against st
 	@$(BIN)/python -m bench.engine
 	@$(BIN)/python -m bench.opening
 
-fuzz: setup ## Damaged metadata, key headers and cipher names, guided by coverage; what breaks something is left in .fuzz
+bench-serve: setup ## How fast a volume is served over NBD, against qemu-nbd and nbdkit
+	@$(BIN)/python -m bench.serve
+
+fuzz: setup ## Damaged metadata, key headers, cipher names and NBD clients, guided by coverage; what breaks something is left in .fuzz
 	@mkdir -p .fuzz
-	@for target in label metadata_area text cipher_spec luks1 luks2; do \
+	@for target in label metadata_area text cipher_spec luks1 luks2 nbd; do \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
 		$(BIN)/python -m fuzz.$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.fuzz/ >.fuzz/$$target.log 2>&1 \
 			|| { tail -n 40 .fuzz/$$target.log; exit 1; }; \
@@ -64,4 +68,4 @@ endif
 clean: ## Remove what the targets made
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
-.PHONY: help setup demo bench fuzz lint test test-kernel clean
+.PHONY: help setup demo bench bench-serve fuzz lint test test-kernel clean

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fuzz.key_targets import key_seeds, one_luks1, one_luks2
+from fuzz.nbd_targets import nbd_seeds, one_nbd
 
 from cryptlv.ciphers.engine import open_sector_cipher
 from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
@@ -186,6 +187,8 @@ def seeds(kind: str) -> list[bytes]:
     """Inputs to begin with for a kind of TARGETS, made from what stock tools wrote or the kernel took."""
     if kind in ("luks1", "luks2"):
         return key_seeds(kind)
+    if kind == "nbd":
+        return nbd_seeds()
     if kind == "cipher_spec":
         with lzma.open(GOLDEN / "dmcrypt" / "manifest.jsonl.xz") as file:
             cases = [json.loads(line) for line in file.readlines()[1:]]
@@ -206,4 +209,5 @@ TARGETS = {
     "cipher_spec": one_cipher_spec,
     "luks1": one_luks1,
     "luks2": one_luks2,
+    "nbd": one_nbd,
 }

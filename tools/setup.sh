@@ -13,7 +13,7 @@ python=${PYTHON:-python3}
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 needed="mke2fs:e2fsprogs debugfs:e2fsprogs lvm:lvm2 cryptsetup:cryptsetup-bin fusermount3:fuse3 nbdcopy:libnbd-bin"
 if [ "$purpose" != demo ]; then
-    needed="$needed nbdinfo:libnbd-bin nbdkit:nbdkit qemu-io:qemu-utils losetup:util-linux unshare:util-linux strace:strace xz:xz-utils dd:coreutils cc:gcc keyctl:keyutils systemd-analyze:systemd"
+    needed="$needed nbdinfo:libnbd-bin nbdkit:nbdkit qemu-io:qemu-utils nbdsh:python3-libnbd fio:fio openssl:openssl losetup:util-linux unshare:util-linux strace:strace xz:xz-utils dd:coreutils cc:gcc keyctl:keyutils systemd-analyze:systemd"
 fi
 # The kernel itself and its initramfs are unpacked packages (tests/kernel/image.py): nothing of them is installed.
 if [ "$purpose" = kernel ]; then

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
         def discard(self, offset_bytes: int, length_bytes: int) -> None:
             """Say that a range is not needed; its content is undefined after it. May do nothing."""
 
+        def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
+            """How many bytes from an offset on, `length_bytes` at most and one at least, are alike: whether they have
+            storage of their own (True), or are a hole, which reads as zeros. What is not known has storage."""
+
+        def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
+            """Say that a range is read soon. May begin to read it; promises nothing."""
+
         def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
             """Say that a range was written and is not read soon. May begin to put it on storage; promises nothing."""
 

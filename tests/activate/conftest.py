@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from cryptlv.activate.fuse import FuseFile
 from cryptlv.activate.nbd import NbdServer
+from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.process import ServeRequest, ServerInfo, find_server, start_server
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.ciphers.engine import open_sector_cipher
@@ -350,7 +351,7 @@ def nbd(short_folder: Path) -> Iterator[Callable[..., NbdServer]]:
     servers: list[NbdServer] = []
 
     def start(stream: VolumeStream, path: str = "") -> NbdServer:
-        server = NbdServer(stream, path or str(short_folder / f"s{len(servers)}.nbd"))
+        server = NbdServer({"vg0/lv0": stream}, Address(path=path or str(short_folder / f"s{len(servers)}.nbd")))
         server.start()
         servers.append(server)
         return server

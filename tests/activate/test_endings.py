@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.activate.nbd import NbdServer
+from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.mapping import LinearTarget, VolumeMapping
@@ -29,7 +30,7 @@ def server(machine: Machine) -> NbdServer:
         vg_name="vg", vg_id="vgid", lv_name="lv", lv_id="id", length_sectors=8, writable=True, targets=(target,)
     )
     stream = VolumeStream(mapping, {"pv": MemoryDevice(4096)}, {})
-    return NbdServer(stream, str(machine.folder / "s.nbd"))
+    return NbdServer({"vg0/lv0": stream}, Address(path=str(machine.folder / "s.nbd")))
 
 
 def test_a_server_whose_mount_somebody_took_away_ends_and_its_file_goes(vg0: Machine) -> None:

@@ -90,8 +90,11 @@ def test_a_name_beyond_the_longest_string_is_an_error() -> None:
 
 
 def test_transmission_flags_are_what_the_export_can_do() -> None:
-    has_flags, read_only, flush, fua, trim, zeroes, multi = (1 << bit for bit in (0, 1, 2, 3, 5, 6, 8))
-    assert WRITABLE.flags == has_flags | flush | fua | trim | zeroes | multi
+    has_flags, read_only, flush, fua, trim, zeroes, df, multi, cache = (
+        1 << bit for bit in (0, 1, 2, 3, 5, 6, 7, 8, 10)
+    )
+    assert WRITABLE.flags == has_flags | flush | fua | trim | zeroes | multi | cache
+    assert protocol.encode_export_info(WRITABLE, structured=True)[10:] == struct.pack(">H", WRITABLE.flags | df)
     assert READ_ONLY.flags & (has_flags | read_only | flush | trim | zeroes) == has_flags | read_only | flush
 
 
@@ -121,15 +124,11 @@ def test_a_list_entry_is_length_and_name_in_utf8() -> None:
 def test_requests_are_read_from_anywhere_in_a_buffer(
     flags: int, command: int, cookie: int, offset: int, length: int, before: bytes
 ) -> None:
-    data = before + struct.pack(">IHHQQI", 0x25609513, flags, command, cookie, offset, length)
-    request = protocol.decode_request(bytearray(data), len(before))
-    assert request == Request(flags=flags, command=command, cookie=cookie, offset_bytes=offset, length_bytes=length)
+    numbers = (0x25609513, flags, command, cookie, offset, length)
+    data = before + struct.pack(">IHHQQI", *numbers)
+    assert protocol.unpack_request(bytearray(data), len(before)) == numbers
     assert protocol.REQUEST_BYTES == 28
-
-
-def test_a_wrong_request_magic_is_an_error() -> None:
-    with pytest.raises(FormatError):
-        protocol.decode_request(struct.pack(">IHHQQI", 0x25609514, 0, 0, 1, 0, 0))
+    assert protocol.REQUEST_MAGIC == 0x25609513
 
 
 @given(cookie=U64, error=U32)
@@ -159,7 +158,9 @@ FUA, NO_HOLE, FAST_ZERO = 1, 2, 16
         (WRITABLE, TRIM, FUA, 0, 1 << 20, 0),
         (WRITABLE, TRIM, 0, 0, (1 << 20) + 1, 22),
         (WRITABLE, FLUSH, 0, 0, 0, 0),
-        (WRITABLE, 5, 0, 0, 1, 22),
+        (WRITABLE, 5, 0, 0, 1, 0),
+        (WRITABLE, 5, 0, 1 << 20, 1, 22),
+        (READ_ONLY, 5, 0, 0, 1, 0),
         (WRITABLE, 7, 0, 0, 1, 22),
         (WRITABLE, 0xFFFF, 0, 0, 1, 22),
         (READ_ONLY, READ, 0, 0, 1 << 20, 0),
@@ -176,3 +177,74 @@ def test_requests_get_the_error_that_the_protocol_names(
     unknown, EOVERFLOW for a read that is too large."""
     request = Request(flags=flags, command=command, cookie=1, offset_bytes=offset, length_bytes=length)
     assert protocol.check_request(request, export) == error
+
+
+@pytest.mark.parametrize(
+    ("structured", "contexts", "command", "flags", "length", "error"),
+    [
+        (True, False, READ, 4, 1, 0),
+        (False, False, READ, 4, 1, 22),
+        (True, True, WRITE, 4, 1, 22),
+        (True, True, 7, 0, 1, 0),
+        (True, True, 7, 8, 1 << 20, 0),
+        (True, True, 7, 0, 0, 22),
+        (True, True, 7, 0, (1 << 20) + 1, 22),
+        (True, False, 7, 0, 1, 22),
+        (True, True, READ, 8, 1, 22),
+    ],
+)
+def test_what_was_negotiated_says_which_requests_are_right(
+    structured: bool, contexts: bool, command: int, flags: int, length: int, error: int
+) -> None:
+    """DF (4) is for reads with structured replies, REQ_ONE (8) for block status (7), which needs a context."""
+    request = Request(flags=flags, command=command, cookie=1, offset_bytes=0, length_bytes=length)
+    assert protocol.check_request(request, WRITABLE, structured=structured, contexts=contexts) == error
+
+
+def string(text: bytes) -> bytes:
+    """A string as options have it."""
+    return struct.pack(">I", len(text)) + text
+
+
+@given(name=st.binary(max_size=30), queries=st.lists(st.binary(max_size=30), max_size=6), more=st.binary(min_size=1))
+def test_meta_context_requests_are_read_whole_or_an_error(name: bytes, queries: list[bytes], more: bytes) -> None:
+    data = string(name) + struct.pack(">I", len(queries)) + b"".join(map(string, queries))
+    assert protocol.decode_meta_request(data) == (name, tuple(queries))
+    for wrong in (data[:-1], data + more, data[: len(name) + 3], string(name) + b"\xff" * 4 + data):
+        with pytest.raises(FormatError):
+            protocol.decode_meta_request(wrong)
+
+
+@pytest.mark.parametrize(
+    ("queries", "listed", "chosen"),
+    [
+        ((), True, False),
+        ((b"base:",), True, False),
+        ((b"base:allocation",), True, True),
+        ((b"qemu:dirty", b"base:allocation"), True, True),
+        ((b"base:allocations",), False, False),
+        ((b"other:",), False, False),
+    ],
+)
+def test_a_context_is_chosen_by_its_name_and_listed_by_its_namespace(
+    queries: tuple[bytes, ...], listed: bool, chosen: bool
+) -> None:
+    assert protocol.is_allocation_wanted(queries, listing=True) is listed
+    assert protocol.is_allocation_wanted(queries, listing=False) is chosen
+    assert protocol.encode_meta_context(listing=False)[4:] == b"base:allocation"
+
+
+@given(cookie=U64, error=U32, extents=st.lists(st.tuples(U32, U32), min_size=1, max_size=5))
+def test_chunks_are_magic_flags_kind_cookie_length_and_data(
+    cookie: int, error: int, extents: list[tuple[int, int]]
+) -> None:
+    head = struct.Struct(">IHHQI")
+    assert protocol.encode_chunk(cookie, 0) == head.pack(0x668E33EF, 1, 0, cookie, 0)
+    assert protocol.encode_error_chunk(cookie, error) == head.pack(0x668E33EF, 1, 0x8001, cookie, 6) + struct.pack(
+        ">IH", error, 0
+    )
+    chunk = protocol.encode_status_chunk(cookie, extents)
+    context, *numbers = struct.unpack(f">I{2 * len(extents)}I", chunk[20:])
+    assert chunk[:20] == head.pack(0x668E33EF, 1, 5, cookie, len(chunk) - 20)
+    assert struct.pack(">I", context) == protocol.encode_meta_context(listing=False)[:4]
+    assert list(zip(numbers[::2], numbers[1::2], strict=True)) == extents

@@ -382,3 +382,68 @@ def test_a_volume_whose_end_is_inside_a_cipher_sector_of_another_keystore_is_ser
     model[18 * 512 + 1 : 18 * 512 + 5] = b"tail"
     assert read_by_model(mapping, made.contents(), 4096) == model
     assert made.contents()["pv1"][8 * 512 :] == after
+
+
+def states(made: Disks, offset: int = 0, length: int = SIZE) -> list[tuple[int, bool, bool]]:
+    """The extents of a volume, each sector by itself where that changes something."""
+    return list(made.stream.extents(offset, length))
+
+
+def test_extents_are_those_of_the_places_behind_every_target(disks: MakeDisks, mappings: Mappings) -> None:
+    """All that is stored on pv1 is discarded: a linear target reads as zeros then, a stripe of three in its turn."""
+    made = disks(mappings["every_target"](), allow_discards=True)
+    assert states(made) == [(SIZE, True, False)]
+    made.devices["pv1"].content[:] = bytes(len(made.devices["pv1"].content))
+    chunk = 8 * 512
+    expected = [(40 * 512, False, True), (184 * 512, True, False)]
+    for _ in range(3):
+        expected += [(chunk, True, False), (chunk, False, True), (chunk, True, False)]
+    merged: list[tuple[int, bool, bool]] = []
+    for one in expected:
+        if merged and merged[-1][1:] == one[1:]:
+            merged[-1] = merged[-1][0] + one[0], one[1], one[2]
+        else:
+            merged.append(one)
+    assert states(made) == merged
+    assert states(made, 40 * 512 - 7, 10) == [(7, False, True), (3, True, False)]
+    assert states(made, SIZE, 0) == []
+    with pytest.raises(DeviceError, match="vg0/lv0"):
+        states(made, 1, SIZE)
+
+
+def test_a_discarded_range_of_an_encrypted_volume_has_no_storage_and_is_not_said_to_be_zeros(
+    disks: MakeDisks, mappings: Mappings
+) -> None:
+    made = disks(mappings["one_crypt"](64), allow_discards=True)
+    made.stream.discard(0, 32 * 512)
+    assert states(made, 0, 64 * 512) == [(32 * 512, False, False), (32 * 512, True, False)]
+    assert any(made.stream.read(0, 512))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_writing_in_place_and_reading_into_do_what_write_and_read_do(
+    disks: MakeDisks, mappings: Mappings, read_by_model: Model, data: st.DataObject
+) -> None:
+    mapping = mappings["every_target"]()
+    made = disks(mapping)
+    model = bytearray(read_by_model(mapping, made.contents()))
+    for offset, length in data.draw(st.lists(st.one_of(RANGES, SHORT_RANGES), max_size=6)):
+        content = random.Random(offset * SIZE + length).randbytes(length)
+        made.stream.write_in_place(offset, memoryview(bytearray(content)))
+        model[offset : offset + length] = content
+        made.stream.start_reading(offset, length)
+        buffer = bytearray(length)
+        made.stream.read_into(offset, memoryview(buffer))
+        assert buffer == content
+    assert read_by_model(mapping, made.contents()) == model
+    made.stream.flush()
+
+
+def test_writing_in_place_marks_its_device_for_the_next_flush(disks: MakeDisks, mappings: Mappings) -> None:
+    made = disks(mappings["one_crypt"](64))
+    for count in (1, 2):
+        made.stream.write_in_place(4096, memoryview(bytearray(4096)))
+        made.stream.flush()
+        made.stream.flush()
+        assert made.devices["pv0"].flushes == count

@@ -74,6 +74,22 @@ class DeviceConformance:
         assert device.read(24576, 100) == b"\xaa" * 100
         assert len(device.read(8192, 16384)) == 16384
 
+    def test_every_byte_belongs_to_an_extent_and_holes_read_as_zeros(self, device: Device) -> None:
+        device.write(65536, b"\xaa" * 8192)
+        device.start_reading(65536, 8192)
+        device.flush()
+        for start, end in ((0, SIZE), (65536 + 100, 65536 + 101), (70000, SIZE - 3)):
+            position = start
+            while position < end:
+                length, has_storage = device.extent_at(position, end - position)
+                assert 0 < length <= end - position
+                if not has_storage:
+                    assert not any(device.read(position, length))
+                assert has_storage or position + length <= 65536 or position >= 65536 + 8192
+                position += length
+        with pytest.raises(DeviceError, match=device.path):
+            device.extent_at(SIZE - 1, 2)
+
     def test_threads_write_side_by_side(self, device: Device) -> None:
         def write(number: int) -> None:
             for place in range(number, 64, 4):

@@ -12,7 +12,15 @@ import pytest
 from fuzz.targets import TARGETS, seeds
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = {"label": 400, "metadata_area": 120, "text": 120, "cipher_spec": 2000, "luks1": 400, "luks2": 300}
+ROUNDS = {
+    "label": 400,
+    "metadata_area": 120,
+    "text": 120,
+    "cipher_spec": 2000,
+    "luks1": 400,
+    "luks2": 300,
+    "nbd": 500,
+}
 HAS_WHEELS = sys.version_info < (3, 15) and (platform.system(), platform.machine()) == ("Linux", "x86_64")
 """Where the test group of pyproject.toml has atheris."""
 

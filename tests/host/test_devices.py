@@ -63,3 +63,19 @@ def test_a_file_with_holes_gives_discarded_space_back(tmp_path: Path) -> None:
     assert path.stat().st_size == 2**20
     assert device.read(0, 2**19) == bytes(2**19)
     device.close()
+
+
+def test_a_sparse_file_has_holes_where_nothing_was_written_or_what_was_written_is_discarded(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    with path.open("wb") as file:
+        file.truncate(1 << 20)
+        file.seek(256 * 1024)
+        file.write(b"x" * 131072)
+    device = FileDevice(str(path), writable=True)
+    assert device.extent_at(0, 1 << 20) == (256 * 1024, False)
+    assert device.extent_at(4096, 8192) == (8192, False)
+    assert device.extent_at(256 * 1024, 1 << 19) == (131072, True)
+    assert device.extent_at(512 * 1024, 1 << 19) == (1 << 19, False)
+    device.discard(256 * 1024, 65536)
+    assert device.extent_at(0, 1 << 20) == (320 * 1024, False)
+    device.close()

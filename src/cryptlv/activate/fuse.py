@@ -22,6 +22,7 @@ from cryptlv.errors import ActivationError, CryptlvError, DeviceError, RefusedEr
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from cryptlv.activate.stream import VolumeStream
 
@@ -113,20 +114,29 @@ class _Operations:
         return 0
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        length = max(min(size, self._stream.size_bytes - offset), 0)
-        try:
-            return bytes(self._stream.read(offset, length))
-        except CryptlvError as error:
-            raise _os_error(error) from None
+        """What mfusepy looks for to offer reading; `read_into` is called in its place."""
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
-        if offset + len(data) > self._stream.size_bytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        """As with reading."""
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        length = max(min(len(buffer), self._stream.size_bytes - offset), 0)
         try:
-            self._stream.write(offset, data)
+            self._stream.read_into(offset, buffer[:length])
         except CryptlvError as error:
             raise _os_error(error) from None
-        return len(data)
+        return length
+
+    def write_in_place(self, offset: int, buffer: memoryview) -> int:
+        if offset + len(buffer) > self._stream.size_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            self._stream.write_in_place(offset, buffer)
+        except CryptlvError as error:
+            raise _os_error(error) from None
+        return len(buffer)
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> int:
         if length not in (0, self._stream.size_bytes):
@@ -169,6 +179,28 @@ def _os_error(error: CryptlvError) -> OSError:
     return OSError(number, str(error))
 
 
+def _mount_class() -> type:
+    """mfusepy's mount, with reads and writes in libfuse's own buffers: its copies cost more than a cipher does."""
+    import ctypes
+
+    import mfusepy
+
+    def view(address: Any, size: int) -> memoryview:
+        array = (ctypes.c_ubyte * size).from_address(ctypes.addressof(address.contents))
+        return memoryview(array).cast("B")
+
+    class Mount(mfusepy.FUSE):  # type: ignore[misc, unused-ignore]
+        def read(self, path: bytes | None, buf: Any, size: int, offset: int, fip: object) -> int:
+            found: int = self.operations.read_into(offset, view(buf, size))
+            return found
+
+        def write(self, path: bytes | None, buf: Any, size: int, offset: int, fip: object) -> int:
+            found: int = self.operations.write_in_place(offset, view(buf, size))
+            return found
+
+    return Mount
+
+
 class FuseFile:
     """Serves one volume as the file at `path` until `stop`; `start` returns when it can be opened."""
 
@@ -200,10 +232,8 @@ class FuseFile:
                 raise ActivationError(f"{self.path}: cannot mount by FUSE{_reason(self._failure)}")
 
     def _main(self) -> None:
-        import mfusepy
-
         try:
-            mfusepy.FUSE(
+            _mount_class()(
                 self._operations,
                 self.path,
                 foreground=True,

@@ -1,4 +1,4 @@
-"""The NBD server: a thread for each connection, requests out of one receive buffer, replies sent in batches."""
+"""The NBD server: where it listens, and a thread for each connection."""
 
 from __future__ import annotations
 
@@ -7,62 +7,100 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 
 from cryptlv.activate import nbd_protocol as protocol
-from cryptlv.errors import ActivationError, CryptlvError, DeviceError, FormatError, RefusedError
+from cryptlv.activate.nbd_address import Address, is_private, listen
+from cryptlv.activate.nbd_connection import CONNECTION_BYTES, Connection, InflightMemory
+from cryptlv.activate.nbd_handshake import Disconnected, Handshake
+from cryptlv.errors import ActivationError, CryptlvError, RefusedError
+from cryptlv.record import Record
+from cryptlv.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
     from cryptlv.activate.stream import VolumeStream
 
-MAX_SOCKET_PATH_BYTES = 107
-_NEGOTIATION_SECONDS = 30
+DEFAULT_INFLIGHT_BYTES = 80 * MIB
+LEAST_INFLIGHT_BYTES = protocol.MAX_REQUEST_BYTES + MIB + CONNECTION_BYTES
 _MAX_CONNECTIONS = 64
-_MAX_OPTIONS = 64
-_RECEIVE_BYTES = 256 * 1024
-_BATCH_BYTES = 256 * 1024
-
-
-class _Disconnected(Exception):  # noqa: N818 - the normal end of a connection
-    """The client is gone, or must go."""
-
-
+_SEND_BYTES = 512 * 1024
+"""So much may be on its way to a client while the next chunk is read."""
 _RETRY_SECONDS = 0.1
+_STOP_SECONDS = 30
+
+
+class NbdOptions(Record):
+    """How exports are served. `tls_directory` has ca-cert.pem, server-cert.pem and server-key.pem; without it TCP is
+    for this machine alone, unless `insecure`. `max_inflight_bytes` bounds the memory of all requests together."""
+
+    read_only: bool = False
+    write_through: bool = False
+    tls_directory: str = ""
+    insecure: bool = False
+    max_inflight_bytes: int = DEFAULT_INFLIGHT_BYTES
 
 
 class NbdServer:
-    """Serves one volume on a unix socket until `stop`; `start` returns when clients can connect."""
+    """Serves volumes by their exports' names until `stop`; `start` returns when clients can connect."""
 
-    def __init__(self, stream: VolumeStream, path: str) -> None:
-        self._stream = stream
-        self.path = path
-        mapping = stream.mapping
-        name = f"{mapping.vg_name}/{mapping.lv_name}"
-        self.export = protocol.Export(name=name, size_bytes=stream.size_bytes, writable=stream.writable)
-        self._listener: socket.socket | None = None
+    def __init__(
+        self, exports: Mapping[str, VolumeStream], address: Address, options: NbdOptions | None = None
+    ) -> None:
+        self.address = address
+        self._options = options or NbdOptions()
+        self.exports = {
+            name: (
+                protocol.Export(
+                    name=name,
+                    size_bytes=stream.size_bytes,
+                    writable=stream.writable and not self._options.read_only,
+                ),
+                stream,
+            )
+            for name, stream in exports.items()
+        }
+        if self._options.max_inflight_bytes < LEAST_INFLIGHT_BYTES:
+            raise RefusedError(f"requests in progress need {LEAST_INFLIGHT_BYTES} bytes at least")
+        room = self._options.max_inflight_bytes - protocol.MAX_REQUEST_BYTES - MIB
+        self._max_clients = min(room // CONNECTION_BYTES, _MAX_CONNECTIONS)
+        self._memory = InflightMemory(self._options.max_inflight_bytes - self._max_clients * CONNECTION_BYTES)
+        self._tls = _tls_context(self._options.tls_directory) if self._options.tls_directory else None
+        self._listeners: list[socket.socket] = []
+        self._is_open = False
         self._clients: dict[int, socket.socket] = {}
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
 
+    @property
+    def path(self) -> str:
+        """The path of its unix socket, "" when there is none."""
+        return self.address.path
+
     def start(self) -> None:
-        """Create the socket, mode 0600, and serve it from a thread; raises ActivationError."""
-        if len(os.fsencode(self.path)) > MAX_SOCKET_PATH_BYTES:
-            raise ActivationError(
-                f"{self.path}: longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path; "
-                "set CRYPTLV_RUN_DIR to a shorter directory"
+        """Listen, and serve from threads; raises ActivationError, RefusedError for TCP that is neither private nor
+        TLS."""
+        listeners = listen(self.address)
+        if not (self._tls or self._options.insecure or all(map(is_private, listeners))):
+            for listener in listeners:
+                listener.close()
+            raise RefusedError(
+                "over TCP everybody on the network could read the volume: give --tls, listen at 127.0.0.1, or insist "
+                "with --insecure"
             )
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        old_mask = os.umask(0o177)
-        try:
-            listener.bind(self.path)
-            listener.listen(_MAX_CONNECTIONS)
-        except OSError as error:
-            listener.close()
-            raise ActivationError(f"{self.path}: cannot listen: {error.strerror}") from None
-        finally:
-            os.umask(old_mask)
-        self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), name="nbd-accept", daemon=True).start()
+        self._is_open = True
+        self._listeners = listeners
+        for listener in listeners:
+            threading.Thread(target=self._accept, args=(listener,), name="nbd-accept", daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The TCP port, also when the system has chosen it; 0 without TCP."""
+        names = [listener.getsockname() for listener in self._listeners if listener.family != socket.AF_UNIX]
+        return int(names[0][1]) if names else 0
 
     @property
     def users(self) -> int:
@@ -73,17 +111,21 @@ class NbdServer:
     def stop(self) -> None:
         """Take no more clients, disconnect those that are there, wait for what they asked for, remove the socket."""
         with self._lock:
-            listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.shutdown(socket.SHUT_RDWR)
+            self._is_open = False
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         with self._lock:
             clients, threads = list(self._clients.values()), list(self._threads)
         for client in clients:
-            _shut(client)
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + _STOP_SECONDS
         for thread in threads:
-            thread.join(timeout=30)
-        if os.path.exists(self.path):
+            thread.join(timeout=max(deadline - time.monotonic(), 0))
+        if listeners and self.path and os.path.exists(self.path):
             os.unlink(self.path)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -91,12 +133,12 @@ class NbdServer:
             try:
                 client, _ = listener.accept()
             except OSError:  # the end, or something that passes, such as too many open files
-                if self._listener is None:
+                if not self._is_open:
                     return
                 time.sleep(_RETRY_SECONDS)
                 continue
             with self._lock:
-                if self._listener is None or len(self._clients) >= _MAX_CONNECTIONS:
+                if not self._is_open or len(self._clients) >= self._max_clients:
                     client.close()
                     continue
                 self._clients[client.fileno()] = client
@@ -107,192 +149,42 @@ class NbdServer:
     def _serve(self, client: socket.socket) -> None:
         number = client.fileno()
         try:
-            _Connection(client, self._stream, self.export).run()
-        except (_Disconnected, OSError, CryptlvError, struct.error):
+            self._tune(client)
+            negotiated = Handshake(client, self.exports, self._tls).run()
+            if negotiated is not None:
+                with self._lock:
+                    self._clients[number] = client = negotiated.client
+                Connection(negotiated, self._memory, write_through=self._options.write_through).run()
+        except (Disconnected, OSError, CryptlvError, MemoryError, struct.error):
             pass  # whatever a client does to its own connection ends that connection only
         finally:
             with self._lock:
-                self._clients.pop(number, None)
+                del self._clients[number]
                 self._threads.discard(threading.current_thread())
             client.close()
 
+    @staticmethod
+    def _tune(client: socket.socket) -> None:
+        """Have replies go out at once, and clients that have vanished be noticed."""
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+        if client.family != socket.AF_UNIX:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
-def _shut(client: socket.socket) -> None:
+
+def _tls_context(directory: str) -> ssl.SSLContext:
+    """TLS 1.2 or newer, for clients with a certificate of our authority; raises ActivationError."""
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    names = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
+    authority, certificate, key = (os.path.join(directory, name) for name in names)
     try:
-        client.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
-
-
-class _Connection:
-    """One client: negotiation, then requests until it goes."""
-
-    def __init__(self, client: socket.socket, stream: VolumeStream, export: protocol.Export) -> None:
-        self._client = client
-        self._stream = stream
-        self._export = export
-        self._buffer = bytearray(_RECEIVE_BYTES)
-        self._start = self._end = 0  # what is received and not used yet
-        self._zeroes = True
-        self._replies: list[bytes | bytearray] = []
-        self._reply_bytes = 0
-
-    def run(self) -> None:
-        self._client.settimeout(_NEGOTIATION_SECONDS)
-        self._client.sendall(protocol.greeting())
-        flags = protocol.decode_client_flags(self._exactly(4))
-        self._zeroes = not flags & protocol.FLAG_NO_ZEROES
-        if not self._negotiate():
-            return
-        self._client.settimeout(None)
-        self._transmit()
-
-    def _exactly(self, length: int) -> bytes:
-        """The next bytes from the client, however they arrive."""
-        out = bytearray(length)
-        self._fill(memoryview(out))
-        return bytes(out)
-
-    def _fill(self, target: memoryview) -> None:
-        """Fill a buffer from what was received, then straight from the socket."""
-        have = min(self._end - self._start, len(target))
-        target[:have] = memoryview(self._buffer)[self._start : self._start + have]
-        self._start += have
-        while have < len(target):
-            self._send_replies()
-            count = self._client.recv_into(target[have:])
-            if not count:
-                raise _Disconnected
-            have += count
-
-    def _receive_more(self, wanted: int) -> None:
-        """Have at least `wanted` bytes in the buffer; replies go out before we wait."""
-        if self._start and len(self._buffer) - self._start < wanted:
-            left = self._end - self._start
-            self._buffer[:left] = self._buffer[self._start : self._end]
-            self._start, self._end = 0, left
-        while self._end - self._start < wanted:
-            if self._start == self._end:
-                self._start = self._end = 0
-            self._send_replies()
-            count = self._client.recv_into(memoryview(self._buffer)[self._end :])
-            if not count:
-                raise _Disconnected
-            self._end += count
-
-    def _negotiate(self) -> bool:
-        """Answer options until transmission begins; False when the client has enough."""
-        for _ in range(_MAX_OPTIONS):
-            option, length = protocol.decode_option_head(self._exactly(protocol.OPTION_HEAD_BYTES))
-            data = self._exactly(length)
-            if option == protocol.OPT_EXPORT_NAME:
-                if not self._is_ours(data):
-                    return False
-                self._client.sendall(protocol.encode_export_name_reply(self._export, zeroes=self._zeroes))
-                return True
-            if option == protocol.OPT_ABORT:
-                self._answer(option, protocol.REP_ACK)
-                return False
-            if option in (protocol.OPT_INFO, protocol.OPT_GO):
-                if self._answer_info(option, data) and option == protocol.OPT_GO:
-                    return True
-            elif option == protocol.OPT_LIST:
-                self._answer_list(option, data)
-            elif option == protocol.OPT_STARTTLS:
-                self._answer(option, protocol.REP_ERR_POLICY)
-            else:
-                self._answer(option, protocol.REP_ERR_UNSUP)
-        return False
-
-    def _is_ours(self, name: bytes) -> bool:
-        return name in (b"", self._export.name.encode("utf-8", "surrogateescape"))
-
-    def _answer(self, option: int, kind: int, data: bytes = b"") -> None:
-        self._client.sendall(protocol.encode_option_reply(option, kind, data))
-
-    def _answer_info(self, option: int, data: bytes) -> bool:
-        try:
-            name, _ = protocol.decode_info_request(data)
-        except FormatError:
-            self._answer(option, protocol.REP_ERR_INVALID)
-            return False
-        if not self._is_ours(name):
-            self._answer(option, protocol.REP_ERR_UNKNOWN)
-            return False
-        self._answer(option, protocol.REP_INFO, protocol.encode_export_info(self._export))
-        self._answer(option, protocol.REP_INFO, protocol.encode_block_size_info())
-        self._answer(option, protocol.REP_ACK)
-        return True
-
-    def _answer_list(self, option: int, data: bytes) -> None:
-        if data:
-            self._answer(option, protocol.REP_ERR_INVALID)
-            return
-        self._answer(option, protocol.REP_SERVER, protocol.encode_server(self._export.name))
-        self._answer(option, protocol.REP_ACK)
-
-    def _transmit(self) -> None:
-        while True:
-            self._receive_more(protocol.REQUEST_BYTES)
-            request = protocol.decode_request(self._buffer, self._start)
-            self._start += protocol.REQUEST_BYTES
-            if request.command == protocol.CMD_DISC:
-                self._send_replies()
-                self._stream.flush()
-                return
-            self._perform(request)
-
-    def _perform(self, request: protocol.Request) -> None:
-        """Do what a request asks for, and queue its reply."""
-        if request.command == protocol.CMD_WRITE and request.length_bytes > protocol.MAX_REQUEST_BYTES:
-            raise _Disconnected  # its data cannot be told from requests without reading them all
-        data: bytes | bytearray = b""
-        if request.command == protocol.CMD_WRITE:
-            data = bytearray(request.length_bytes)
-            self._fill(memoryview(data))
-        error = protocol.check_request(request, self._export)
-        if not error:
-            try:
-                data = self._execute(request, data)
-            except (CryptlvError, MemoryError) as failure:
-                error = _error_number(failure)
-        self._queue(protocol.encode_reply(request.cookie, error))
-        if request.command == protocol.CMD_READ and not error:
-            self._queue(data)
-
-    def _execute(self, request: protocol.Request, data: bytes | bytearray) -> bytes | bytearray:
-        stream, offset, length = self._stream, request.offset_bytes, request.length_bytes
-        if request.command == protocol.CMD_READ:
-            return stream.read(offset, length)
-        if request.command == protocol.CMD_WRITE:
-            stream.write(offset, data)
-        elif request.command == protocol.CMD_TRIM:
-            stream.discard(offset, length)
-        elif request.command == protocol.CMD_WRITE_ZEROES:
-            stream.write_zeroes(offset, length)
-        if request.command == protocol.CMD_FLUSH or request.flags & protocol.CMD_FLAG_FUA:
-            stream.flush()
-        return b""
-
-    def _queue(self, data: bytes | bytearray) -> None:
-        self._replies.append(data)
-        self._reply_bytes += len(data)
-        if self._reply_bytes >= _BATCH_BYTES:
-            self._send_replies()
-
-    def _send_replies(self) -> None:
-        if self._replies:
-            batch = self._replies[0] if len(self._replies) == 1 else b"".join(self._replies)
-            self._replies, self._reply_bytes = [], 0
-            self._client.sendall(batch)
-
-
-def _error_number(failure: Exception) -> int:
-    """The protocol's number for what went wrong."""
-    if isinstance(failure, RefusedError):
-        return protocol.EPERM
-    if isinstance(failure, MemoryError):
-        return protocol.ENOMEM
-    if isinstance(failure, DeviceError) and failure.errno in (protocol.ENOSPC, protocol.EINVAL, protocol.ENOMEM):
-        return failure.errno
-    return protocol.EIO
+        context.load_verify_locations(authority)
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise ActivationError(
+            f"{directory}: cannot use {', '.join(names)} for TLS: {error.strerror or error}"
+        ) from None
+    return context

@@ -1,7 +1,8 @@
 """The NBD protocol's messages, as bytes and values (NetworkBlockDevice doc/proto.md). Big endian, no I/O.
 
 Fixed newstyle negotiation: the server greets, the client sends its flags and then options, until one of them
-(EXPORT_NAME or GO) begins the transmission of requests and simple replies.
+(EXPORT_NAME or GO) begins the transmission of requests and replies. Replies to reads and block status are structured
+ones, in chunks, where the client has asked for them; all others are simple.
 """
 
 from __future__ import annotations
@@ -16,19 +17,32 @@ OPTION_MAGIC = b"IHAVEOPT"
 OPTION_REPLY_MAGIC = 0x0003E889045565A9
 REQUEST_MAGIC = 0x25609513
 SIMPLE_REPLY_MAGIC = 0x67446698
+CHUNK_MAGIC = 0x668E33EF
 
 FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES = 1, 2
 OPT_EXPORT_NAME, OPT_ABORT, OPT_LIST, OPT_STARTTLS, OPT_INFO, OPT_GO = 1, 2, 3, 5, 6, 7
-REP_ACK, REP_SERVER, REP_INFO = 1, 2, 3
+OPT_STRUCTURED_REPLY, OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT = 8, 9, 10
+REP_ACK, REP_SERVER, REP_INFO, REP_META_CONTEXT = 1, 2, 3, 4
 REP_ERR_UNSUP, REP_ERR_POLICY, REP_ERR_INVALID = 0x80000001, 0x80000002, 0x80000003
-REP_ERR_UNKNOWN, REP_ERR_TOO_BIG = 0x80000006, 0x80000009
+REP_ERR_TLS_REQD, REP_ERR_UNKNOWN, REP_ERR_TOO_BIG = 0x80000005, 0x80000006, 0x80000009
 INFO_EXPORT, INFO_NAME, INFO_BLOCK_SIZE = 0, 1, 3
 
-HAS_FLAGS, READ_ONLY, SEND_FLUSH, SEND_FUA, SEND_TRIM, SEND_WRITE_ZEROES, CAN_MULTI_CONN = 1, 2, 4, 8, 32, 64, 256
-CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH, CMD_TRIM, CMD_WRITE_ZEROES = 0, 1, 2, 3, 4, 6
-_COMMANDS = (CMD_READ, CMD_WRITE, CMD_FLUSH, CMD_TRIM, CMD_WRITE_ZEROES)
-CMD_FLAG_FUA, CMD_FLAG_NO_HOLE = 1, 2
+HAS_FLAGS, READ_ONLY, SEND_FLUSH, SEND_FUA, SEND_TRIM, SEND_WRITE_ZEROES = 1, 2, 4, 8, 32, 64
+SEND_DF, CAN_MULTI_CONN, SEND_CACHE = 128, 256, 1024
+CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH, CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES = 0, 1, 2, 3, 4, 5, 6
+CMD_BLOCK_STATUS = 7
+CMD_FLAG_FUA, CMD_FLAG_NO_HOLE, CMD_FLAG_DF, CMD_FLAG_REQ_ONE = 1, 2, 4, 8
+_EXTRA_FLAGS = {CMD_READ: CMD_FLAG_DF, CMD_WRITE_ZEROES: CMD_FLAG_NO_HOLE, CMD_BLOCK_STATUS: CMD_FLAG_REQ_ONE}
+"""What each command may have besides FUA, which is allowed everywhere."""
+_COMMANDS = (CMD_READ, CMD_WRITE, CMD_FLUSH, CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS)
+_READING = (CMD_READ, CMD_CACHE, CMD_BLOCK_STATUS)
+CHUNK_DONE = 1
+CHUNK_NONE, CHUNK_DATA, CHUNK_BLOCK_STATUS, CHUNK_ERROR = 0, 1, 5, 0x8001
 EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN = 1, 5, 12, 22, 28, 75, 95, 108
+
+ALLOCATION = b"base:allocation"
+ALLOCATION_ID = 1
+STATE_HOLE, STATE_ZERO = 1, 2
 
 MAX_OPTION_BYTES = 64 * 1024
 MAX_NAME_BYTES = 4096
@@ -38,10 +52,15 @@ PREFERRED_BLOCK_BYTES = 4096
 _OPTION = struct.Struct(">8sII")
 _OPTION_REPLY = struct.Struct(">QIII")
 _REQUEST = struct.Struct(">IHHQQI")
-_REPLY = struct.Struct(">IIQ")
+REPLY_HEAD = struct.Struct(">IIQ")
+"""Of a simple reply: magic, error, cookie."""
+DATA_HEAD = struct.Struct(">IHHQIQ")
+"""Of a chunk of data: magic, flags, type, cookie, bytes that follow from the offset on, offset."""
+_CHUNK_HEAD = struct.Struct(">IHHQI")
 OPTION_HEAD_BYTES = _OPTION.size
 REQUEST_BYTES = _REQUEST.size
-REPLY_BYTES = _REPLY.size
+unpack_request = _REQUEST.unpack_from
+"""(magic, flags, command, cookie, offset, length) of a request's header: the numbers, unchecked."""
 
 
 class Export(Record):
@@ -53,8 +72,8 @@ class Export(Record):
 
     @property
     def flags(self) -> int:
-        """The transmission flags."""
-        flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA | CAN_MULTI_CONN
+        """The transmission flags, without those that only structured replies bring."""
+        flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA | CAN_MULTI_CONN | SEND_CACHE
         return flags | SEND_TRIM | SEND_WRITE_ZEROES if self.writable else flags | READ_ONLY
 
 
@@ -109,9 +128,49 @@ def decode_info_request(data: bytes) -> tuple[bytes, tuple[int, ...]]:
     return data[4 : 4 + length], struct.unpack_from(f">{count}H", data, 6 + length)
 
 
-def encode_export_info(export: Export) -> bytes:
+def decode_meta_request(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """The export's name and the queries of LIST_META_CONTEXT and SET_META_CONTEXT; raises FormatError."""
+    name, position = _string(data, 0)
+    if position + 4 > len(data):
+        raise FormatError("option is cut off", field="option")
+    (count,) = struct.unpack_from(">I", data, position)
+    position += 4
+    if count > (len(data) - position) // 4:
+        raise FormatError("list of queries does not fit its option", field="option")
+    queries = []
+    for _ in range(count):
+        query, position = _string(data, position)
+        queries.append(query)
+    if position != len(data):
+        raise FormatError("list of queries does not fit its option", field="option")
+    return name, tuple(queries)
+
+
+def _string(data: bytes, position: int) -> tuple[bytes, int]:
+    if position + 4 > len(data):
+        raise FormatError("option is cut off", field="option")
+    (length,) = struct.unpack_from(">I", data, position)
+    end = position + 4 + length
+    if length > MAX_NAME_BYTES or end > len(data):
+        raise FormatError("name does not fit into its option", field="name")
+    return data[position + 4 : end], end
+
+
+def is_allocation_wanted(queries: tuple[bytes, ...], *, listing: bool) -> bool:
+    """Whether queries mean base:allocation, the one context that there is; a list may ask for all of a namespace."""
+    if listing:
+        return not queries or ALLOCATION in queries or b"base:" in queries
+    return ALLOCATION in queries
+
+
+def encode_meta_context(*, listing: bool) -> bytes:
+    """The context, with the number that it has in replies; a list has none."""
+    return struct.pack(">I", 0 if listing else ALLOCATION_ID) + ALLOCATION
+
+
+def encode_export_info(export: Export, *, structured: bool = False) -> bytes:
     """The INFO_EXPORT of a reply to INFO or GO."""
-    return struct.pack(">HQH", INFO_EXPORT, export.size_bytes, export.flags)
+    return struct.pack(">HQH", INFO_EXPORT, export.size_bytes, export.flags | SEND_DF * structured)
 
 
 def encode_block_size_info() -> bytes:
@@ -119,9 +178,10 @@ def encode_block_size_info() -> bytes:
     return struct.pack(">HIII", INFO_BLOCK_SIZE, 1, PREFERRED_BLOCK_BYTES, MAX_REQUEST_BYTES)
 
 
-def encode_export_name_reply(export: Export, *, zeroes: bool) -> bytes:
+def encode_export_name_reply(export: Export, *, zeroes: bool, structured: bool = False) -> bytes:
     """The answer to EXPORT_NAME, with 124 zero bytes for clients that did not decline them."""
-    return struct.pack(">QH", export.size_bytes, export.flags) + bytes(124 if zeroes else 0)
+    flags = export.flags | SEND_DF * structured
+    return struct.pack(">QH", export.size_bytes, flags) + bytes(124 if zeroes else 0)
 
 
 def encode_server(name: str) -> bytes:
@@ -130,31 +190,47 @@ def encode_server(name: str) -> bytes:
     return struct.pack(">I", len(raw)) + raw
 
 
-def decode_request(data: bytes | bytearray | memoryview, offset: int = 0) -> Request:
-    """A request's header of 28 bytes; raises FormatError when the magic is wrong."""
-    magic, flags, command, cookie, start, length = _REQUEST.unpack_from(data, offset)
-    if magic != REQUEST_MAGIC:
-        raise FormatError("not a request", field="request")
-    return Request(flags=flags, command=command, cookie=cookie, offset_bytes=start, length_bytes=length)
-
-
 def encode_reply(cookie: int, error: int = 0) -> bytes:
     """A simple reply; the data of a read follow it."""
-    return _REPLY.pack(SIMPLE_REPLY_MAGIC, error, cookie)
+    return REPLY_HEAD.pack(SIMPLE_REPLY_MAGIC, error, cookie)
 
 
-def check_request(request: Request, export: Export) -> int:
-    """The error number that a request deserves before it is tried, 0 for none."""
+def encode_chunk(cookie: int, kind: int, data: bytes = b"") -> bytes:
+    """The last chunk of a structured reply."""
+    return _CHUNK_HEAD.pack(CHUNK_MAGIC, CHUNK_DONE, kind, cookie, len(data)) + data
+
+
+def encode_error_chunk(cookie: int, error: int) -> bytes:
+    """The end of a structured reply that failed, without words."""
+    return encode_chunk(cookie, CHUNK_ERROR, struct.pack(">IH", error, 0))
+
+
+def encode_status_chunk(cookie: int, extents: list[tuple[int, int]]) -> bytes:
+    """Block status: (length, state) pairs of base:allocation."""
+    numbers = [number for extent in extents for number in extent]
+    return encode_chunk(cookie, CHUNK_BLOCK_STATUS, struct.pack(f">I{len(numbers)}I", ALLOCATION_ID, *numbers))
+
+
+def check_request(request: Request, export: Export, *, structured: bool = False, contexts: bool = False) -> int:
+    """The error number that a request deserves before it is tried, 0 for none.
+
+    `structured` says whether structured replies were negotiated, `contexts` whether a context for block status was.
+    """
     command, flags = request.command, request.flags
-    allowed = CMD_FLAG_FUA | (CMD_FLAG_NO_HOLE if command == CMD_WRITE_ZEROES else 0)
-    if command not in _COMMANDS or flags & ~allowed:
+    if command not in _COMMANDS or flags & ~(CMD_FLAG_FUA | _EXTRA_FLAGS.get(command, 0)):
         return EINVAL
-    if command == CMD_FLUSH:
-        return 0
-    if command != CMD_READ and not export.writable:
+    if command == CMD_BLOCK_STATUS and not (contexts and request.length_bytes):
+        return EINVAL
+    if flags & CMD_FLAG_DF and not structured:
+        return EINVAL
+    return 0 if command == CMD_FLUSH else _check_range(request, export)
+
+
+def _check_range(request: Request, export: Export) -> int:
+    if request.command not in _READING and not export.writable:
         return EPERM
-    if command == CMD_READ and request.length_bytes > MAX_REQUEST_BYTES:
+    if request.command == CMD_READ and request.length_bytes > MAX_REQUEST_BYTES:
         return EOVERFLOW
     if request.offset_bytes + request.length_bytes > export.size_bytes:
-        return ENOSPC if command in (CMD_WRITE, CMD_WRITE_ZEROES) else EINVAL
+        return ENOSPC if request.command in (CMD_WRITE, CMD_WRITE_ZEROES) else EINVAL
     return 0

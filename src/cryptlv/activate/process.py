@@ -34,13 +34,16 @@ _TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedT
 
 class ServeRequest(Record):
     """What a server process needs besides the keys: `device_paths` by PV id, `ciphers` by keystore as (dm-crypt
-    specification, sector size, whether IVs count such sectors)."""
+    specification, sector size, whether IVs count such sectors). `path` is where users shall find it, "" for its place
+    in the run directory."""
 
     mapping: VolumeMapping
     device_paths: Mapping[str, str]
     ciphers: Mapping[str, tuple[str, int, bool]]
     backend: str
     run_dir: str
+    path: str = ""
+    allow_discards: bool = False
 
 
 class ServerInfo(Record):
@@ -86,6 +89,8 @@ def encode_request(request: ServeRequest) -> bytes:
             "ciphers": {name: list(cipher) for name, cipher in request.ciphers.items()},
             "backend": request.backend,
             "run_dir": request.run_dir,
+            "path": request.path,
+            "allow_discards": request.allow_discards,
         }
     ).encode("utf-8", "surrogateescape")
 
@@ -112,6 +117,8 @@ def decode_request(data: bytes) -> ServeRequest:
         ciphers={name: (cipher[0], cipher[1], cipher[2]) for name, cipher in raw["ciphers"].items()},
         backend=raw["backend"],
         run_dir=raw["run_dir"],
+        path=raw["path"],
+        allow_discards=raw["allow_discards"],
     )
 
 
@@ -192,10 +199,17 @@ def clean_stale(run_dir: str, lv_id: str, *, keep_log: bool = False) -> None:
         return
     state = _read_state(files.state)
     path = str(state.get("path", ""))
-    if path.startswith(run_dir + os.sep):
+    if path.startswith(run_dir + os.sep) or (os.path.isabs(path) and _is_left_mounted(path)):
         _remove_public(path)
     for name in (files.state, files.control, *(() if keep_log else (files.log,))):
         _unlink(name)
+
+
+def _is_left_mounted(path: str) -> bool:
+    """Whether a path that a user has chosen is still the mount of a server; anything else there is not ours."""
+    from cryptlv.activate.fuse import is_mounted
+
+    return is_mounted(path)
 
 
 def _remove_public(path: str) -> None:

@@ -6,23 +6,20 @@ or SIGTERM flushes, removes its path and ends. The key is in this process alone.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import select
 import signal
 import socket
 import sys
-import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from cryptlv.activate.fuse import FuseFile, check_usable
 from cryptlv.activate.nbd import NbdServer
-from cryptlv.activate.process import ServerFiles, decode_request, load_engine, public_path
-from cryptlv.activate.stream import VolumeStream
+from cryptlv.activate.nbd_address import Address
+from cryptlv.activate.process import decode_request, load_engine, public_path
+from cryptlv.activate.volume import HeldVolume, reply
 from cryptlv.errors import ActivationError, CryptlvError
 from cryptlv.host.system import forbid_dumps
-from cryptlv.names import printable
 from cryptlv.secret import VolumeKey
 
 TYPE_CHECKING = False
@@ -30,10 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cryptlv.activate.process import ServeRequest
-    from cryptlv.ciphers.engine import SectorCipher
-    from cryptlv.device import Device
 
-_LOCK_TRIES = 100
 _MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
 
@@ -72,53 +66,24 @@ class Server:
     def __init__(self, request: ServeRequest, wakeup: int) -> None:
         self.request = request
         self._wakeup = wakeup
-        self._keep_log = False
-        mapping = request.mapping
-        self.name = f"{printable(mapping.vg_name)}/{printable(mapping.lv_name)}"
-        self.files = ServerFiles(request.run_dir, mapping.lv_id)
-        self._lock = self._take_lock()
-        self._devices: dict[str, Device] = {}
-        self._ciphers: dict[str, SectorCipher] = {}
-        self._control: socket.socket | None = None
-
-    def _take_lock(self) -> int:
-        """The lock that says the volume is active. Commands that look hold it for an instant: it is tried again.
-
-        The file stays when the server ends: a lock on a file that is no longer at its path would keep nobody out.
-        """
-        descriptor = os.open(self.files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for _ in range(_LOCK_TRIES):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.01)
-            else:
-                return descriptor
-        os.close(descriptor)
-        raise ActivationError(f"logical volume {self.name} is active already")
+        self._volume = HeldVolume(request)
 
     def open(self, keys: dict[str, VolumeKey]) -> None:
         """Open devices and ciphers and start the backend; the keys are closed."""
-        from cryptlv.ciphers.engine import open_sector_cipher
-        from cryptlv.host.devices import FileDevice
-
-        request = self.request
-        for pv_id, path in request.device_paths.items():
-            self._devices[pv_id] = FileDevice(path, writable=request.mapping.writable)
-        for name, (spec, sector_size, large) in request.ciphers.items():
-            with keys[name] as key:
-                self._ciphers[name] = open_sector_cipher(spec, key, sector_size, iv_large_sectors=large)
-        self._stream = VolumeStream(request.mapping, self._devices, self._ciphers)
+        request, mapping = self.request, self.request.mapping
+        with ExitStack() as stack:
+            for key in keys.values():
+                stack.enter_context(key)
+            stream = self._volume.open(keys)
         self.backend = self._choose_backend()
-        self.path = public_path(request.run_dir, request.mapping, self.backend)
+        self.path = request.path or public_path(request.run_dir, mapping, self.backend)
         if os.path.lexists(self.path):
             raise ActivationError(f"{self.path}: is there already; it belongs to another volume or must be removed")
-        self._listen()
-        self._write_state()
+        self._control = self._volume.announce(self.backend, self.path)
         self._export: NbdServer | FuseFile = (
-            NbdServer(self._stream, self.path)
+            NbdServer({f"{mapping.vg_name}/{mapping.lv_name}": stream}, Address(path=self.path))
             if self.backend == "nbd"
-            else FuseFile(self._stream, self.path, lambda: os.write(self._wakeup, b"\0"))
+            else FuseFile(stream, self.path, lambda: os.write(self._wakeup, b"\0"))
         )
         self._export.start()
 
@@ -131,42 +96,17 @@ class Server:
             return "nbd"
         return "fuse"
 
-    def _write_state(self) -> None:
-        mapping = self.request.mapping
-        state = {
-            "pid": os.getpid(),
-            "vg_name": mapping.vg_name,
-            "lv_name": mapping.lv_name,
-            "lv_id": mapping.lv_id,
-            "backend": self.backend,
-            "path": self.path,
-        }
-        temporary = f"{self.files.state}.new"
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
-            json.dump(state, file)
-        os.rename(temporary, self.files.state)
-
-    def _listen(self) -> None:
-        directory_fd = os.open(self.files.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._control.bind(self.files.control_address(directory_fd))
-            self._control.listen(8)
-        finally:
-            os.close(directory_fd)
-
     def wait(self, woken: int) -> None:
         """Answer on the control socket until the server is to end, or `woken` can be read.
 
         Raises ActivationError, which the log keeps, when the last flush failed and nobody is there to be told.
         """
-        assert self._control is not None  # noqa: S101 - open() has made it
         while True:
             ready, _, _ = select.select([self._control.fileno(), woken], [], [])
             if woken in ready:
-                self._keep_log = True
+                self._volume.keeps_log = True
                 self._end(force=True)
-                self._keep_log = False
+                self._volume.keeps_log = False
                 return
             connection, _ = self._control.accept()
             with connection:
@@ -181,22 +121,22 @@ class Server:
         """Do what one control connection asks; whether the server is at its end."""
         words = connection.recv(64).decode("ascii", "replace").split()
         if words[:1] != ["stop"]:
-            _reply(connection, {"users": self._export.users, "path": self.path})
+            reply(connection, {"users": self._export.users, "path": self.path})
             return False
         force = "force" in words
         if self._export.users and not force:
-            _reply(connection, {"in_use": f"logical volume {self.name} is in use ({self._export.users} open)"})
+            reply(connection, {"in_use": f"logical volume {self._volume.name} is in use ({self._export.users} open)"})
             return False
         try:
             self._end(force=force)
             answer: dict[str, Any] = {}
         except ActivationError as error:
             if "cannot unmount" in str(error):
-                _reply(connection, {"in_use": f"logical volume {self.name} is in use: {error}"})
+                reply(connection, {"in_use": f"logical volume {self._volume.name} is in use: {error}"})
                 return False
             answer = {"error": str(error)}
         with suppress(OSError):  # the command has gone; the path has too, so this is the end all the same
-            _reply(connection, answer)
+            reply(connection, answer)
         return True
 
     def _end(self, *, force: bool) -> None:
@@ -205,29 +145,11 @@ class Server:
             self._export.stop(force=force)
         else:
             self._export.stop()
-        try:
-            self._stream.flush()
-        except CryptlvError as error:
-            raise ActivationError(f"{self.name} is closed, but its last writes may be lost: {error}") from None
+        self._volume.flush()
 
     def close(self) -> None:
         """Forget the keys, remove the server's files, and last of all let the lock go."""
-        for cipher in self._ciphers.values():
-            cipher.close()
-        for device in self._devices.values():
-            device.close()
-        if self._control is not None:
-            self._control.close()
-        for path in (self.files.state, self.files.control, self.files.log):
-            if os.path.lexists(path) and not (self._keep_log and path == self.files.log):
-                os.unlink(path)
-        with suppress(OSError):  # other volumes of the group are active
-            os.rmdir(os.path.join(self.request.run_dir, self.request.mapping.vg_name))
-        os.close(self._lock)
-
-
-def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
-    connection.sendall(json.dumps(answer).encode() + b"\n")
+        self._volume.close()
 
 
 def _load() -> None:
@@ -255,17 +177,17 @@ def main(descriptor: int, *, is_crypt: bool = False) -> int:
             request, keys = _receive(starter)
             server = Server(request, writing)
             server.open(keys)
-            _reply(starter, {"path": server.path, "backend": server.backend})
+            reply(starter, {"path": server.path, "backend": server.backend})
         except CryptlvError as error:
             if server is not None:
                 server.close()
             with suppress(OSError):  # the command may have gone
-                _reply(starter, {"error": str(error)})
+                reply(starter, {"error": str(error)})
             return error.exit_code
         except Exception as error:
             if server is not None:
                 server.close()
-            _reply(starter, {"error": f"internal error in the server process: {type(error).__name__}: {error}"})
+            reply(starter, {"error": f"internal error in the server process: {type(error).__name__}: {error}"})
             raise
     try:
         server.wait(reading)

@@ -8,6 +8,7 @@ bytes never undo each other.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from contextlib import contextmanager
 
 from cryptlv.errors import CryptlvError, DeviceError, RefusedError
@@ -31,23 +32,53 @@ class RangeLock:
     """Exclusive locks on ranges of bytes: a holder keeps out every overlapping range, and no other."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        self._mutex = threading.Lock()
+        self._given = threading.Condition(self._mutex)
+        self._waiting = 0
         self._held: list[tuple[int, int]] = []
+
+    def take(self, start: int, end: int) -> None:
+        """Wait until no held range overlaps [start, end), and hold it until the same is given back."""
+        with self._mutex:
+            while self._held and any(start < held[1] and held[0] < end for held in self._held):
+                self._waiting += 1
+                self._given.wait()
+                self._waiting -= 1
+            self._held.append((start, end))
+
+    def give(self, start: int, end: int) -> None:
+        """Let go of a range."""
+        with self._mutex:
+            self._held.remove((start, end))
+            if self._waiting:
+                self._given.notify_all()
 
     @contextmanager
     def held(self, start: int, end: int) -> Iterator[None]:
-        """Wait until no held range overlaps [start, end), and hold it."""
-        mine = (start, end)
-        with self._condition:
-            while any(start < other_end and other_start < end for other_start, other_end in self._held):
-                self._condition.wait()
-            self._held.append(mine)
+        """Hold a range."""
+        self.take(start, end)
         try:
             yield
         finally:
-            with self._condition:
-                self._held.remove(mine)
-                self._condition.notify_all()
+            self.give(start, end)
+
+
+class _Span:
+    """A target whose sectors lie in one piece on one device, ready for use: byte `start` of the volume is byte
+    `start + shift` of the device, and sector n is encrypted with the IV of n + `iv`."""
+
+    __slots__ = ("cipher", "device", "end", "iv", "pv_id", "shift", "start")
+
+    def __init__(
+        self, target: LinearTarget | CryptTarget, device: Device | VolumeStream, cipher: SectorCipher | None
+    ) -> None:
+        self.start = target.start_sectors * SECTOR_SIZE
+        self.end = target.end_sectors * SECTOR_SIZE
+        self.shift = target.offset_sectors * SECTOR_SIZE - self.start
+        self.pv_id = target.pv_id
+        self.device = device
+        self.cipher = cipher
+        self.iv = target.iv_offset_sectors - target.start_sectors if isinstance(target, CryptTarget) else 0
 
 
 class VolumeStream:
@@ -78,6 +109,23 @@ class VolumeStream:
         self._flush_lock = threading.Lock()
         self._lost = ""
         self._unit = max([SECTOR_SIZE, *(cipher.sector_size for cipher in ciphers.values())])
+        self._mask = self._unit - 1
+        self._writable = mapping.writable
+        self._starts = [target.start_sectors * SECTOR_SIZE for target in mapping.targets]
+        self._spans = [self._span(target) for target in mapping.targets]
+
+    def _span(self, target: Target) -> _Span | None:
+        if isinstance(target, CryptTarget):
+            return _Span(target, self._devices[target.pv_id], self._ciphers[target.crypto_store])
+        return _Span(target, self._devices[target.pv_id], None) if isinstance(target, LinearTarget) else None
+
+    def _span_of(self, offset_bytes: int, end_bytes: int) -> _Span | None:
+        """The span that a range of whole sectors lies in as a whole; None for any other range."""
+        if (offset_bytes | end_bytes) & self._mask:
+            return None
+        spans = self._spans
+        span = spans[0 if len(spans) == 1 else bisect_right(self._starts, offset_bytes) - 1]
+        return span if span is not None and span.start <= offset_bytes and end_bytes <= span.end else None
 
     @property
     def size_bytes(self) -> int:
@@ -97,8 +145,14 @@ class VolumeStream:
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
         """Fill a writable buffer; raises DeviceError."""
+        span = self._span_of(offset_bytes, offset_bytes + len(buffer))
+        if span is not None:
+            span.device.read_into(offset_bytes + span.shift, buffer)
+            if span.cipher is not None:
+                span.cipher.decrypt(buffer, offset_bytes // SECTOR_SIZE + span.iv)
+            return
         self._check_range(offset_bytes, len(buffer))
-        if offset_bytes % self._unit or len(buffer) % self._unit:
+        if (offset_bytes | len(buffer)) & self._mask:
             start = offset_bytes - offset_bytes % self._unit
             whole = bytearray(round_up(offset_bytes + len(buffer), self._unit) - start)
             self._read_sectors(start, memoryview(whole))
@@ -117,12 +171,40 @@ class VolumeStream:
             self._write_slice(position, view[position - offset_bytes : stop - offset_bytes])
             position = stop
 
+    def write_in_place(self, offset_bytes: int, buffer: memoryview) -> None:
+        """Write the caller's buffer, which may hold anything afterwards: it is encrypted where it is. Raises
+        DeviceError, RefusedError when the volume is read-only."""
+        end = offset_bytes + len(buffer)
+        span = self._span_of(offset_bytes, end) if self._writable else None
+        if span is None:
+            self.write(offset_bytes, buffer)
+            return
+        if span.cipher is not None:
+            span.cipher.encrypt(buffer, offset_bytes // SECTOR_SIZE + span.iv)
+        self._locks.take(offset_bytes, end)
+        try:
+            span.device.write(offset_bytes + span.shift, buffer)
+        finally:
+            self._locks.give(offset_bytes, end)
+        if span.pv_id not in self._dirty:  # a flush that takes the set after this look comes after the write, too
+            self._mark_dirty(span.pv_id)
+
+    def _mark_dirty(self, pv_id: str) -> None:
+        with self._dirty_lock:
+            self._dirty.add(pv_id)
+
     def write_zeroes(self, offset_bytes: int, length_bytes: int) -> None:
         """Make a range read as zeros; raises DeviceError or RefusedError."""
         self._check_write(offset_bytes, length_bytes)
-        zeros = memoryview(bytes(min(length_bytes, _SLICE_BYTES)))
-        for start in range(0, length_bytes, _SLICE_BYTES):
-            self.write(offset_bytes + start, zeros[: min(_SLICE_BYTES, length_bytes - start)])
+        zeros = bytes(min(length_bytes, _SLICE_BYTES))
+        buffer = memoryview(bytearray(len(zeros)))
+        position, end = offset_bytes, offset_bytes + length_bytes
+        while position < end:
+            stop = min(end, position - position % _SLICE_BYTES + _SLICE_BYTES)
+            part = buffer[: stop - position]
+            part[:] = zeros[: stop - position]
+            self.write_in_place(position, part)
+            position = stop
 
     def discard(self, offset_bytes: int, length_bytes: int) -> None:
         """Say that a range is not needed. Its data stay unless discards are allowed; then whole sectors go."""
@@ -137,6 +219,53 @@ class VolumeStream:
             for target, from_sector, count in self._targets(start, end - start):
                 for pv_id, offset, length, _ in _runs(target, from_sector, count):
                     self._devices[pv_id].discard(offset, length)
+                    self._mark_dirty(pv_id)
+
+    def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
+        """Say that a range is read soon; raises DeviceError for one beyond the end."""
+        self._check_range(offset_bytes, length_bytes)
+        start, end = offset_bytes // SECTOR_SIZE * SECTOR_SIZE, round_up(offset_bytes + length_bytes, SECTOR_SIZE)
+        for target, from_sector, count in self._targets(start, end - start):
+            for pv_id, offset, length, _ in _runs(target, from_sector, count):
+                self._devices[pv_id].start_reading(offset, length)
+
+    def extents(self, offset_bytes: int, length_bytes: int) -> Iterator[tuple[int, bool, bool]]:
+        """A range as (bytes, whether they have storage, whether they are known to read as zeros), in order.
+
+        What has no storage under an encrypted target was never written, or was discarded: it reads as noise, not as
+        zeros. Raises DeviceError for a range beyond the end.
+        """
+        self._check_range(offset_bytes, length_bytes)
+        start, end = offset_bytes // SECTOR_SIZE * SECTOR_SIZE, round_up(offset_bytes + length_bytes, SECTOR_SIZE)
+        position, left = start, length_bytes
+        found: tuple[int, bool, bool] | None = None
+        for length, has_storage, is_zero in self._sector_extents(start, end):
+            shown = min(position + length - max(position, offset_bytes), left)
+            position += length
+            left -= shown
+            if found is not None and found[1:] == (has_storage, is_zero):
+                found = found[0] + shown, has_storage, is_zero
+                continue
+            if found is not None:
+                yield found
+            found = shown, has_storage, is_zero
+        if found is not None and found[0]:
+            yield found
+
+    def _sector_extents(self, start: int, end: int) -> Iterator[tuple[int, bool, bool]]:
+        for target, from_sector, count in self._targets(start, end - start):
+            is_crypt = isinstance(target, CryptTarget)
+            for pv_id, offset, length, _ in _runs(target, from_sector, count):
+                done = 0
+                while done < length:
+                    found, has_storage = self._devices[pv_id].extent_at(offset + done, length - done)
+                    yield found, has_storage, not has_storage and not is_crypt
+                    done += found
+
+    def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
+        """As a device's, for the volume above: how many bytes, and whether they have storage."""
+        found, has_storage, _ = next(self.extents(offset_bytes, length_bytes))
+        return found, has_storage
 
     def flush(self) -> None:
         """Return when every write that was finished before is on stable storage; raises DeviceError.
@@ -214,8 +343,7 @@ class VolumeStream:
                 self._ciphers[target.crypto_store].encrypt(part, target.iv_offset_sectors + from_sector)
             for pv_id, offset, length, skip in _runs(target, from_sector, count):
                 self._devices[pv_id].write(offset, part[skip : skip + length])
-                with self._dirty_lock:
-                    self._dirty.add(pv_id)
+                self._mark_dirty(pv_id)
             done += len(part)
 
 

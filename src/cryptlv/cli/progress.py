@@ -119,7 +119,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(arguments: Arguments, operation: str) -> Iterator[Progress]:
+def progress(arguments: Arguments, operation: str, *, as_json: bool = False) -> Iterator[Progress]:
     """The progress of a command's long operation, shown as its options want it.
 
     Meanwhile an interrupt (SIGINT) or SIGTERM asks the operation to end when what it has done is whole.
@@ -128,7 +128,7 @@ def progress(arguments: Arguments, operation: str) -> Iterator[Progress]:
         operation,
         sys.stderr,
         is_terminal=sys.stderr.isatty() and not arguments.has("quiet"),
-        as_json=arguments.has(PROGRESS_JSON.long),
+        as_json=as_json or arguments.has(PROGRESS_JSON.long),
     )
     before = {number: signal.signal(number, shown.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -47,6 +47,8 @@ COMMANDS: dict[str, str] = {
     "lvs": "cryptlv.cli.reports",
     "lvdisplay": "cryptlv.cli.display",
     "lvscan": "cryptlv.cli.scans",
+    "copy": "cryptlv.cli.copy",
+    "serve": "cryptlv.cli.serve",
     "version": "cryptlv.cli.version",
 }
 

@@ -23,6 +23,7 @@ _FALLOC_KEEP_SIZE = 1
 _FALLOC_PUNCH_HOLE = 2
 _ENOTSUP = 95
 _EINVAL = 22
+_BLOCK_BYTES = 4096
 
 
 def device_number(path: str) -> tuple[int, int]:
@@ -115,8 +116,16 @@ class FileDevice:
         return bytes(buffer)
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
-        self._check_range("read", offset_bytes, len(buffer))
-        if self._is_direct and not self._is_whole(offset_bytes, len(buffer)):
+        length = len(buffer)
+        if offset_bytes < 0 or offset_bytes + length > self._size:
+            self._check_range("read", offset_bytes, length)
+        if not self._is_direct:  # what is read most, in as few steps as there can be
+            try:
+                if os.preadv(self._descriptor, (buffer,), offset_bytes) == length:
+                    return
+            except OSError as error:
+                self._fail(f"read {length} bytes at {offset_bytes}", error)
+        elif not self._is_whole(offset_bytes, len(buffer)):
             buffer[:] = self.read(offset_bytes, len(buffer))
             return
         done = 0
@@ -133,17 +142,19 @@ class FileDevice:
             done += count
 
     def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data)
-        self._check_range("write", offset_bytes, len(view))
+        length = len(data)
+        if offset_bytes < 0 or offset_bytes + length > self._size:
+            self._check_range("write", offset_bytes, length)
         if not self._writable:
             raise DeviceError(f"{printable(self._path)}: opened for reading only")
+        view = memoryview(data)
         if self._is_direct and not self._is_whole(offset_bytes, len(view)):
             self._write_direct(offset_bytes, view)
             return
         done = 0
         while done < len(view):
             try:
-                done += os.pwrite(self._descriptor, view[done:], offset_bytes + done)
+                done += os.pwrite(self._descriptor, view[done:] if done else view, offset_bytes + done)
             except OSError as error:
                 if self._is_direct and error.errno == _EINVAL:  # as above
                     self._write_direct(offset_bytes + done, view[done:])
@@ -181,6 +192,28 @@ class FileDevice:
         except OSError as error:
             if error.errno not in (_ENOTSUP, _EINVAL):  # a device that cannot discard keeps its data: allowed
                 self._fail(f"discard {length_bytes} bytes at {offset_bytes}", error)
+
+    def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
+        """What lseek(2) says of the file; a block device has storage everywhere."""
+        self._check_range("look at", offset_bytes, length_bytes)
+        if self._is_block:
+            return length_bytes, True
+        end = offset_bytes + length_bytes
+        try:
+            data = os.lseek(self._descriptor, offset_bytes, os.SEEK_DATA)
+            if data > offset_bytes:
+                return min(data, end) - offset_bytes, False
+            return min(os.lseek(self._descriptor, offset_bytes, os.SEEK_HOLE), end) - offset_bytes, True
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data from here on
+                return length_bytes, False
+            return length_bytes, True
+
+    def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
+        """By the page cache's hint, upon which Linux reads ahead (posix_fadvise(2))."""
+        if not self._is_direct:
+            with suppress(OSError):  # a hint
+                os.posix_fadvise(self._descriptor, offset_bytes, length_bytes, os.POSIX_FADV_WILLNEED)
 
     def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
         """By the page cache's hint, upon which Linux writes what is dirty (posix_fadvise(2))."""
@@ -268,6 +301,23 @@ class MemoryDevice:
         self._check_range("discard", offset_bytes, length_bytes)
         with self._lock:
             self.content[offset_bytes : offset_bytes + length_bytes] = bytes(length_bytes)
+
+    def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
+        """Blocks of 4096 bytes that hold nothing but zeros are holes."""
+        self._check_range("look at", offset_bytes, length_bytes)
+        end, found = offset_bytes, None
+        while end < offset_bytes + length_bytes:
+            block = end - end % _BLOCK_BYTES
+            stop = min(block + _BLOCK_BYTES, offset_bytes + length_bytes)
+            with self._lock:
+                is_data = any(self.content[block : block + _BLOCK_BYTES])
+            if found is not None and is_data != found:
+                break
+            end, found = stop, is_data
+        return end - offset_bytes, found is not False
+
+    def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
+        """Memory is read already."""
 
     def start_writing(self, offset_bytes: int, length_bytes: int) -> None:
         """Memory is written at once."""

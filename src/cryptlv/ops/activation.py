@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
     from cryptlv.secret import Secret, VolumeKey
 
+    Start = Callable[[ServeRequest, Mapping[str, VolumeKey]], tuple[str, str]]
+    """Serves a volume with its keys, which stay the caller's, and gives its path and the backend."""
+
 
 class Active(Record):
     """A volume that is active now; `already` when it was so before. `path` is "" under --test. `where` is the
@@ -203,13 +206,20 @@ def activate(
 
 
 def activate_one(
-    session: Session, vg_name: str, lv_name: str, backend: str, keys: KeyRing, *, by_keyring: bool = True
+    session: Session,
+    vg_name: str,
+    lv_name: str,
+    backend: str,
+    keys: KeyRing,
+    start: Start | None = None,
+    *,
+    by_keyring: bool = True,
 ) -> Active:
     """Activate one volume with the keys of a ring that is the caller's.
 
-    Prepare, unlock without any lock held, prepare again under the lock, and have the kernel or a server take it over.
-    What takes time to load is loaded meanwhile, here and in the server's process. Raises NotFoundError, RefusedError,
-    InUseError, ActivationError, and what unlocking raises.
+    Prepare, unlock without any lock held, prepare again under the lock, and have the kernel or a server take it over,
+    or `start`. What takes time to load is loaded meanwhile, here and in the server's process. Raises NotFoundError,
+    RefusedError, InUseError, ActivationError, and what unlocking raises.
     """
     with session.locked(vg_name, write=False):
         prepared = _prepare(session, vg_name, lv_name)
@@ -225,7 +235,7 @@ def activate_one(
         return _map(session, prepared, backend, keys, by_keyring=by_keyring)
     with ExitStack() as stack:
         waiting = None
-        if prepared.keystores:
+        if prepared.keystores and start is None:
             waiting = stack.enter_context(
                 WaitingServer(session.directories.run_dir, prepared.mapping.lv_id, is_crypt=True)
             )
@@ -233,7 +243,13 @@ def activate_one(
 
             Thread(target=load_engine, daemon=True).start()
         unlocked = _unlock(prepared, keys)
-        return _serve(session, prepared, backend, unlocked, waiting)
+        if start is None:
+
+            def start(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
+                info = start_server(request, keys, waiting)
+                return info.path, info.backend
+
+        return _serve(session, prepared, backend, unlocked, start)
 
 
 def _still_active(session: Session, vg_name: str, active: Active, backend: str) -> Active:
@@ -301,9 +317,9 @@ def _serve(
     prepared: Prepared,
     backend: str,
     unlocked: Mapping[str, tuple[CipherParameters, VolumeKey | None]],
-    waiting: WaitingServer | None,
+    start: Start,
 ) -> Active:
-    """Start the server under the lock, if the volume is still what it was when its keys were asked for."""
+    """Start serving under the lock, if the volume is still what it was when its keys were asked for."""
     vg_name, lv_name = prepared.mapping.vg_name, prepared.mapping.lv_name
     with session.locked(vg_name, write=True):
         again = _prepare(session, vg_name, lv_name)
@@ -324,8 +340,8 @@ def _serve(
         for name, (parameters, _) in unlocked.items():
             _mend(session, vg_name, name, parameters)
         volume_keys = {name: key for name, (_, key) in unlocked.items() if key is not None}
-        info = start_server(request, volume_keys, waiting)
-        return Active(name=lv_name, path=info.path, where=info.backend)
+        path, where = start(request, volume_keys)
+        return Active(name=lv_name, path=path, where=where)
 
 
 def _mend(session: Session, vg_name: str, store_name: str, parameters: CipherParameters) -> None:

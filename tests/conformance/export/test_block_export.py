@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from cryptlv.activate.fuse import FuseFile
 from cryptlv.activate.nbd import NbdServer
+from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.ciphers.engine import open_sector_cipher
 from cryptlv.errors import DeviceError
@@ -238,7 +239,7 @@ class NbdAdapter(Adapter):
         self._server: NbdServer | None = None
 
     def start(self, stream: VolumeStream, path: str) -> None:
-        self._server = NbdServer(stream, path)
+        self._server = NbdServer({"vg0/lv0": stream}, Address(path=path))
         self._server.start()
 
     def open(self, *, writable: bool = True) -> Handle:

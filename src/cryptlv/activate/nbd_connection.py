@@ -1,0 +1,306 @@
+"""NBD's transmission with one client: requests out of one large receive buffer, replies batched into one send.
+
+Data are received into the buffer in which they are encrypted, and decrypted in the buffer from which they are sent. A
+request that is larger than a chunk is served chunk by chunk, which stay in the processor's cache and go out while the
+next one is read; so a connection needs no more memory than its two buffers.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from contextlib import contextmanager
+
+from cryptlv.activate import nbd_protocol as protocol
+from cryptlv.activate.nbd_handshake import Disconnected
+from cryptlv.errors import CryptlvError, DeviceError, RefusedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cryptlv.activate.nbd_handshake import Negotiated
+
+CHUNK_BYTES = 128 * 1024
+_BATCH_BYTES = 64 * 1024
+_IN_BYTES = CHUNK_BYTES + 4096
+_OUT_BYTES = CHUNK_BYTES + _BATCH_BYTES + 4096
+CONNECTION_BYTES = _IN_BYTES + _OUT_BYTES
+"""The memory of a connection's buffers."""
+_LARGE_BYTES = 64 * 1024
+"""After a write of more the next header is received by itself, so that data behind it need not be moved."""
+_MAX_EXTENTS = 1024
+_REPLY_BYTES = protocol.REPLY_HEAD.size
+_PATIENCE_SECONDS = 5
+_EDQUOT = 122
+_TOO_LARGE = "no memory is free for a read of this size"
+
+
+class InflightMemory:
+    """The memory that may be used for replies which do not fit into a connection's buffer, for all of them."""
+
+    def __init__(self, limit_bytes: int, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self._patience_seconds = patience_seconds
+        self._limit_bytes = limit_bytes
+        self._used_bytes = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def held(self, length_bytes: int) -> Iterator[mmap.mmap]:
+        """So much memory, as soon as it is free; raises MemoryError when it is not within some seconds."""
+        with self._changed:
+            fits = self._changed.wait_for(
+                lambda: self._used_bytes + length_bytes <= self._limit_bytes, self._patience_seconds
+            )
+            if not fits:
+                raise MemoryError(_TOO_LARGE)
+            self._used_bytes += length_bytes
+        try:
+            yield mmap.mmap(-1, length_bytes)
+        finally:
+            with self._changed:
+                self._used_bytes -= length_bytes
+                self._changed.notify_all()
+
+
+class Connection:
+    """A client that has negotiated. With `write_through` every write is on stable storage when it is answered."""
+
+    def __init__(self, negotiated: Negotiated, memory: InflightMemory, *, write_through: bool = False) -> None:
+        self._client = negotiated.client
+        self._export = negotiated.export
+        self._stream = negotiated.stream
+        self._structured = negotiated.structured
+        self._contexts = negotiated.contexts
+        self._memory = memory
+        self._write_through = write_through
+        self._in = memoryview(mmap.mmap(-1, _IN_BYTES))
+        self._out = memoryview(mmap.mmap(-1, _OUT_BYTES))
+        self._start = self._end = 0  # what is received and not used yet
+        self._filled = 0  # what is to be sent
+        self._spares = False
+        self._head = protocol.DATA_HEAD.size if self._structured else protocol.REPLY_HEAD.size
+
+    def run(self) -> None:
+        """Serve requests until the client says good-bye; raises Disconnected or OSError when it just goes, and
+        CryptlvError when its last flush failed."""
+        size = self._export.size_bytes
+        unpack, length_of_header = protocol.unpack_request, protocol.REQUEST_BYTES
+        takes_writes = self._export.writable and not self._write_through
+        while True:
+            if self._end - self._start < length_of_header:
+                self._receive(length_of_header, length_of_header if self._spares else _IN_BYTES)
+            magic, flags, command, cookie, offset, length = unpack(self._in, self._start)
+            if magic != protocol.REQUEST_MAGIC:
+                raise Disconnected
+            self._start += length_of_header
+            if not flags and length <= CHUNK_BYTES and offset + length <= size:
+                if command == protocol.CMD_READ:
+                    self._spares = False
+                    self._read(cookie, offset, length)
+                    continue
+                if command == protocol.CMD_WRITE and takes_writes and self._end - self._start >= length:
+                    self._write_received(cookie, offset, length)
+                    continue
+            request = protocol.Request(
+                flags=flags, command=command, cookie=cookie, offset_bytes=offset, length_bytes=length
+            )
+            if command == protocol.CMD_WRITE:
+                self._write(request)
+            elif command == protocol.CMD_DISC:
+                self._send()
+                self._stream.flush()
+                return
+            else:
+                self._perform(request)
+
+    def _receive(self, wanted: int, most: int) -> None:
+        """Have `wanted` bytes in the buffer, and no more than `most` of them; replies go out before we wait."""
+        self._send()
+        start, end = self._start, self._end
+        if start == end:
+            start = end = 0
+        elif start + wanted > _IN_BYTES or (start > _IN_BYTES // 2 and end - start < _LARGE_BYTES // 4):
+            left = bytes(self._in[start:end])
+            self._in[: len(left)] = left
+            start, end = 0, len(left)
+        stop = min(start + most, _IN_BYTES)
+        recv_into = self._client.recv_into
+        while end - start < wanted:
+            count = recv_into(self._in[end:stop])
+            if not count:
+                raise Disconnected
+            end += count
+        self._start, self._end = start, end
+
+    def _send(self) -> None:
+        if self._filled:
+            filled, self._filled = self._filled, 0
+            self._client.sendall(self._out[:filled])
+
+    def _queue(self, data: bytes) -> None:
+        """Have a short reply sent, with others."""
+        self._out[self._filled : self._filled + len(data)] = data
+        self._filled += len(data)
+        if self._filled >= _BATCH_BYTES:
+            self._send()
+
+    def _read(self, cookie: int, offset: int, length: int, flags: int = protocol.CHUNK_DONE) -> bool:
+        """Queue a reply to a read, or one chunk of it; whether it worked."""
+        at = self._filled
+        body = at + self._head
+        try:
+            self._stream.read_into(offset, self._out[body : body + length])
+        except (CryptlvError, MemoryError) as failure:
+            self._fail_read(cookie, error_number(failure))
+            return False
+        if not self._structured:
+            protocol.REPLY_HEAD.pack_into(self._out, at, protocol.SIMPLE_REPLY_MAGIC, 0, cookie)
+        elif length:
+            protocol.DATA_HEAD.pack_into(
+                self._out, at, protocol.CHUNK_MAGIC, flags, protocol.CHUNK_DATA, cookie, length + 8, offset
+            )
+        else:  # a chunk of data may not be empty
+            self._queue(protocol.encode_chunk(cookie, protocol.CHUNK_NONE))
+            return True
+        self._filled = body + length
+        if self._filled >= _BATCH_BYTES:
+            self._send()
+        return True
+
+    def _fail_read(self, cookie: int, error: int) -> None:
+        encode = protocol.encode_error_chunk if self._structured else protocol.encode_reply
+        self._queue(encode(cookie, error))
+
+    def _read_large(self, request: protocol.Request) -> None:
+        if self._structured and not request.flags & protocol.CMD_FLAG_DF:
+            end = request.offset_bytes + request.length_bytes
+            for offset in range(request.offset_bytes, end, CHUNK_BYTES):
+                length = min(CHUNK_BYTES, end - offset)
+                flags = protocol.CHUNK_DONE if offset + length == end else 0
+                if not self._read(request.cookie, offset, length, flags):
+                    return
+            return
+        length = self._head + request.length_bytes
+        self._send()
+        with self._memory.held(length) as memory:
+            view = memoryview(memory)
+            for done in range(0, request.length_bytes, CHUNK_BYTES):
+                stop = min(done + CHUNK_BYTES, request.length_bytes)
+                self._stream.read_into(request.offset_bytes + done, view[self._head + done : self._head + stop])
+            if self._structured:
+                numbers = (request.cookie, request.length_bytes + 8, request.offset_bytes)
+                protocol.DATA_HEAD.pack_into(
+                    view, 0, protocol.CHUNK_MAGIC, protocol.CHUNK_DONE, protocol.CHUNK_DATA, *numbers
+                )
+            else:
+                protocol.REPLY_HEAD.pack_into(view, 0, protocol.SIMPLE_REPLY_MAGIC, 0, request.cookie)
+            self._client.sendall(view)
+
+    def _write_received(self, cookie: int, offset: int, length: int) -> None:
+        """A write whose data have all arrived, which is the most there is to say of most of them."""
+        data = self._in[self._start : self._start + length]
+        self._start += length
+        error = 0
+        try:
+            self._stream.write_in_place(offset, data)
+        except (CryptlvError, MemoryError) as failure:
+            error = error_number(failure)
+        protocol.REPLY_HEAD.pack_into(self._out, self._filled, protocol.SIMPLE_REPLY_MAGIC, error, cookie)
+        self._filled += _REPLY_BYTES
+        if self._filled >= _BATCH_BYTES:
+            self._send()
+
+    def _write(self, request: protocol.Request) -> None:
+        """Take a write's data chunk by chunk, whether they are wanted or not, and write them."""
+        length, offset = request.length_bytes, request.offset_bytes
+        if length > protocol.MAX_REQUEST_BYTES:
+            raise Disconnected  # its data cannot be told from requests without reading them all
+        error = protocol.check_request(request, self._export)
+        self._spares = length > _LARGE_BYTES
+        done = 0
+        while done < length:
+            part = length - done
+            if part > CHUNK_BYTES:  # all chunks but the first begin at a whole page
+                part = CHUNK_BYTES - (offset + done) % protocol.PREFERRED_BLOCK_BYTES
+            if self._end - self._start < part:
+                behind = protocol.REQUEST_BYTES if self._spares else _IN_BYTES
+                self._receive(part, part + behind if done + part == length else part)
+            data = self._in[self._start : self._start + part]
+            self._start += part
+            if not error:
+                try:
+                    self._stream.write_in_place(offset + done, data)
+                except (CryptlvError, MemoryError) as failure:
+                    error = error_number(failure)
+            done += part
+        if not error and (self._write_through or request.flags & protocol.CMD_FLAG_FUA):
+            error = self._flush()
+        self._queue(protocol.encode_reply(request.cookie, error))
+
+    def _flush(self) -> int:
+        try:
+            self._stream.flush()
+        except CryptlvError as failure:
+            return error_number(failure)
+        return 0
+
+    def _perform(self, request: protocol.Request) -> None:
+        """Do what a request asks for that has no data, and queue its reply."""
+        error = protocol.check_request(request, self._export, structured=self._structured, contexts=self._contexts)
+        if not error:
+            try:
+                if self._execute(request):
+                    return
+            except (CryptlvError, MemoryError) as failure:
+                error = error_number(failure)
+        if request.command in (protocol.CMD_READ, protocol.CMD_BLOCK_STATUS):
+            self._fail_read(request.cookie, error)
+        else:
+            self._queue(protocol.encode_reply(request.cookie, error))
+
+    def _execute(self, request: protocol.Request) -> bool:
+        """Whether the reply is on its way already."""
+        command, offset, length = request.command, request.offset_bytes, request.length_bytes
+        if command == protocol.CMD_READ:
+            if length <= CHUNK_BYTES:
+                self._read(request.cookie, offset, length)
+            else:
+                self._read_large(request)
+            return True
+        if command == protocol.CMD_BLOCK_STATUS:
+            self._queue(protocol.encode_status_chunk(request.cookie, self._states(request)))
+            return True
+        if command == protocol.CMD_TRIM:
+            self._stream.discard(offset, length)
+        elif command == protocol.CMD_CACHE:
+            self._stream.start_reading(offset, length)
+        elif command == protocol.CMD_WRITE_ZEROES:
+            self._stream.write_zeroes(offset, length)
+        writes = command in (protocol.CMD_TRIM, protocol.CMD_WRITE_ZEROES)
+        if command == protocol.CMD_FLUSH or request.flags & protocol.CMD_FLAG_FUA or (writes and self._write_through):
+            self._stream.flush()
+        return False
+
+    def _states(self, request: protocol.Request) -> list[tuple[int, int]]:
+        limit = 1 if request.flags & protocol.CMD_FLAG_REQ_ONE else _MAX_EXTENTS
+        states = []
+        for length, has_storage, is_zero in self._stream.extents(request.offset_bytes, request.length_bytes):
+            state = (0 if has_storage else protocol.STATE_HOLE) | (protocol.STATE_ZERO if is_zero else 0)
+            states.append((length, state))
+            if len(states) == limit:
+                break
+        return states
+
+
+def error_number(failure: Exception) -> int:
+    """The protocol's number for what went wrong."""
+    if isinstance(failure, RefusedError):
+        return protocol.EPERM
+    if isinstance(failure, MemoryError):
+        return protocol.ENOMEM
+    if isinstance(failure, DeviceError) and failure.errno == _EDQUOT:
+        return protocol.ENOSPC
+    if isinstance(failure, DeviceError) and failure.errno in (protocol.ENOSPC, protocol.EINVAL, protocol.ENOMEM):
+        return failure.errno
+    return protocol.EIO

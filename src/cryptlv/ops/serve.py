@@ -1,0 +1,208 @@
+"""Volumes served by the command itself for as long as it runs: as NBD exports of its own, or as FUSE files, each of
+which has a process and so a key of its own."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from cryptlv.activate.foreground import Foreground, end_signals
+from cryptlv.activate.nbd import DEFAULT_INFLIGHT_BYTES, NbdOptions
+from cryptlv.activate.nbd_address import Address, parse_address
+from cryptlv.activate.process import start_server, stop_server
+from cryptlv.activate.systemd import inherited_descriptors, notify
+from cryptlv.errors import ActivationError, CryptlvError, InUseError, UsageError
+from cryptlv.host.system import forbid_dumps, make_private_directory
+from cryptlv.ops.activation import KeyRing, activate_one
+from cryptlv.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cryptlv.activate.nbd import NbdServer
+    from cryptlv.activate.process import ServeRequest
+    from cryptlv.ops.credentials import Credentials
+    from cryptlv.ops.session import Session
+    from cryptlv.secret import VolumeKey
+
+DISCARD_WARNING = (
+    "discards are passed to the devices: whoever sees those can tell which sectors of the volume are in use"
+)
+
+
+class ServeOptions(Record):
+    """How volumes are served. `nbd` is an address as users write it, "" for the sockets that systemd has opened or
+    else the volume's place in the run directory; with `fuse_directory` they are files under it instead.
+
+    `export_names` stand for the volumes in their order, VG/LV where there are none.
+    """
+
+    nbd: str = ""
+    fuse_directory: str = ""
+    export_names: tuple[str, ...] = ()
+    read_only: bool = False
+    allow_discards: bool = False
+    write_through: bool = False
+    tls_directory: str = ""
+    insecure: bool = False
+    max_inflight_bytes: int = DEFAULT_INFLIGHT_BYTES
+
+
+def serve(
+    session: Session,
+    names: Sequence[tuple[str, str]],
+    credentials: Credentials,
+    options: ServeOptions,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve volumes, (vg name, lv name) pairs, until SIGTERM or SIGINT; `ready` is told each one's URI or path.
+
+    No lock of lvm2's is held meanwhile. What was written is flushed at the end; raises ActivationError when that
+    fails. Raises UsageError, NotFoundError, RefusedError, InUseError, ActivationError, and what unlocking raises.
+    """
+    _check(names, options)
+    if options.allow_discards:
+        session.warn(DISCARD_WARNING)
+    forbid_dumps()
+    if options.fuse_directory:
+        _serve_files(session, names, credentials, options, ready)
+    else:
+        _serve_exports(session, names, credentials, options, ready)
+
+
+def _check(names: Sequence[tuple[str, str]], options: ServeOptions) -> None:
+    if options.fuse_directory and (options.nbd or options.export_names or options.tls_directory):
+        raise UsageError("serve: --fuse goes with none of --nbd, --export-name and --tls")
+    if options.export_names and len(options.export_names) != len(names):
+        raise UsageError("serve: give --export-name once for each volume, in the same order, or not at all")
+    for name in options.export_names:
+        if not name or len(name.encode("utf-8", "surrogateescape")) > 4096:
+            raise UsageError("serve: an export's name has 1 to 4096 bytes")
+
+
+def _started(
+    session: Session,
+    names: Sequence[tuple[str, str]],
+    credentials: Credentials,
+    start: Callable[[int, ServeRequest, Mapping[str, VolumeKey]], tuple[str, str]],
+    options: ServeOptions,
+) -> None:
+    """Unlock the volumes one by one and start each; one that is active already is an error."""
+    with KeyRing(credentials, session.warn) as keys:
+        for number, (vg_name, lv_name) in enumerate(names):
+
+            def begin(request: ServeRequest, keys: Mapping[str, VolumeKey], number: int = number) -> tuple[str, str]:
+                mapping = request.mapping.replace(writable=request.mapping.writable and not options.read_only)
+                return start(number, request.replace(mapping=mapping, allow_discards=options.allow_discards), keys)
+
+            active = activate_one(session, vg_name, lv_name, "nbd", keys, begin)
+            if active.already:
+                raise InUseError(f"{vg_name}/{lv_name} is active already at {active.path}; deactivate it first")
+
+
+def _serve_exports(
+    session: Session,
+    names: Sequence[tuple[str, str]],
+    credentials: Credentials,
+    options: ServeOptions,
+    ready: Callable[[str], None],
+) -> None:
+    exports = options.export_names or tuple(f"{vg_name}/{lv_name}" for vg_name, lv_name in names)
+    address = _address(session, names, options)
+    foreground = Foreground()
+    try:
+
+        def hold(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
+            make_private_directory(os.path.join(request.run_dir, "@servers"))
+            foreground.hold(exports[number], request, keys)
+            return "", "nbd"
+
+        _started(session, names, credentials, hold, options)
+        if session.test:
+            return
+        nbd = NbdOptions(
+            read_only=options.read_only,
+            write_through=options.write_through,
+            tls_directory=options.tls_directory,
+            insecure=options.insecure,
+            max_inflight_bytes=options.max_inflight_bytes,
+        )
+        session.close()
+        with end_signals() as ended:
+            server = foreground.start(address, nbd)
+            for name in exports:
+                ready(export_uri(server, name, is_secure=bool(options.tls_directory)))
+            notify(os.environ, "READY=1")
+            foreground.wait(ended)
+            notify(os.environ, "STOPPING=1")
+    finally:
+        foreground.close()
+
+
+def _address(session: Session, names: Sequence[tuple[str, str]], options: ServeOptions) -> Address:
+    if options.nbd:
+        return parse_address(options.nbd)
+    descriptors = inherited_descriptors(os.environ)
+    if descriptors:
+        return Address(descriptors=descriptors)
+    if len(names) > 1:
+        raise UsageError("serve: several volumes need --nbd unix:PATH or --nbd tcp:HOST:PORT, or --fuse DIR")
+    vg_name, lv_name = names[0]
+    run_dir = session.directories.run_dir
+    make_private_directory(run_dir)
+    make_private_directory(os.path.join(run_dir, vg_name))
+    return Address(path=os.path.join(run_dir, vg_name, f"{lv_name}.nbd"))
+
+
+def export_uri(server: NbdServer, name: str, *, is_secure: bool) -> str:
+    """Where clients find an export, as the NBD URI specification has it."""
+    from urllib.parse import quote
+
+    export = quote(name, safe="")
+    if server.port:
+        host = f"[{server.address.host}]" if ":" in server.address.host else server.address.host or "localhost"
+        return f"nbd{'s' if is_secure else ''}://{host}:{server.port}/{export}"
+    where = f"?socket={quote(server.path)}" if server.path else ""
+    return f"nbd{'s' if is_secure else ''}+unix:///{export}{where}"
+
+
+def _serve_files(
+    session: Session,
+    names: Sequence[tuple[str, str]],
+    credentials: Credentials,
+    options: ServeOptions,
+    ready: Callable[[str], None],
+) -> None:
+    import select
+
+    folder = os.path.abspath(options.fuse_directory)
+    run_dir = session.directories.run_dir
+    failures: list[str] = []
+    with ExitStack() as stack:
+
+        def stop(lv_id: str) -> None:
+            try:
+                stop_server(run_dir, lv_id, force=True)
+            except CryptlvError as error:
+                failures.append(str(error))
+
+        def start(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
+            vg_name, lv_name = names[number]
+            os.makedirs(os.path.join(folder, vg_name), mode=0o700, exist_ok=True)
+            path = os.path.join(folder, vg_name, lv_name)
+            info = start_server(request.replace(backend="fuse", path=path), keys)
+            stack.callback(stop, request.mapping.lv_id)
+            ready(info.path)
+            return info.path, info.backend
+
+        _started(session, names, credentials, start, options)
+        if session.test:
+            return
+        session.close()
+        with end_signals() as ended:
+            notify(os.environ, "READY=1")
+            select.select([ended], [], [])
+            notify(os.environ, "STOPPING=1")
+    if failures:
+        raise ActivationError("; ".join(failures))

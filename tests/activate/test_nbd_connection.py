@@ -1,0 +1,334 @@
+"""Transmission: structured replies, block status, chunks, memory, and clients that do not keep up."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptlv.activate.nbd import LEAST_INFLIGHT_BYTES, NbdOptions, NbdServer
+from cryptlv.activate.nbd_address import Address
+from cryptlv.activate.nbd_connection import CHUNK_BYTES, InflightMemory, error_number
+from cryptlv.errors import DeviceError, FormatError, RefusedError
+from cryptlv.model.mapping import CryptTarget, LinearTarget
+from support.machine import need
+from support.nbd import ACK, EIO, EOVERFLOW, FLUSH, FUA, READ, TRIM, WRITE, Client, request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from activate.conftest import Disks, MakeDisks
+    from cryptlv.model.mapping import VolumeMapping
+
+    Mappings = dict[str, Callable[..., VolumeMapping]]
+    Model = Callable[..., bytes]
+
+STRUCTURED, SET_META, CACHE, BLOCK_STATUS, DF, REQ_ONE = 8, 10, 5, 7, 4, 8
+DATA, STATUS, ERROR = 1, 5, 0x8001
+SYSTEM_PATH = {"PATH": "/usr/bin:/bin"}
+"""libnbd is a package of the system's Python, not of ours."""
+HALF = 2048
+SIZE = 2 * HALF * 512
+
+
+class StructuredClient(Client):
+    """A client that has asked for structured replies and block status."""
+
+    def start(self) -> StructuredClient:
+        assert self.option(STRUCTURED) == [(ACK, b"")]
+        name = struct.pack(">III", 0, 1, 15) + b"base:allocation"
+        assert self.option(SET_META, name)[-1] == (ACK, b"")
+        self.go()
+        return self
+
+    def chunks(self, command: int, offset: int, length: int, flags: int = 0) -> list[tuple[int, int, bytes]]:
+        """(flags, kind, data) of every chunk of a reply."""
+        self.send(request(command, offset, length, flags=flags, cookie=5))
+        found = []
+        while True:
+            magic, done, kind, cookie, size = struct.unpack(">IHHQI", self.take(20))
+            assert (magic, cookie) == (0x668E33EF, 5)
+            found.append((done, kind, self.take(size)))
+            if done:
+                return found
+
+    def states(self, offset: int, length: int, flags: int = 0) -> list[tuple[int, int]]:
+        """Block status as (length, state)."""
+        ((_, kind, data),) = self.chunks(BLOCK_STATUS, offset, length, flags)
+        assert kind == STATUS
+        numbers = struct.unpack(f">{len(data) // 4 - 1}I", data[4:])
+        return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+class Made:
+    """A volume of 2 MiB, half linear, half encrypted, served; the encrypted half is on a device of its own."""
+
+    def __init__(self, disks: Disks, mapping: VolumeMapping, path: str, options: NbdOptions) -> None:
+        self.disks, self.mapping = disks, mapping
+        self.server = NbdServer({"vg0/lv0": disks.stream}, Address(path=path), options)
+        self.server.start()
+
+
+@pytest.fixture
+def make(disks: MakeDisks, mappings: Mappings, short_folder: Path) -> Iterator[Callable[..., Made]]:
+    """Serves the volume with options."""
+    made: list[Made] = []
+
+    def start(**options: object) -> Made:
+        mapping = mappings["of"](
+            LinearTarget(start_sectors=0, length_sectors=HALF, pv_id="pv0", offset_sectors=8),
+            CryptTarget(
+                start_sectors=HALF, length_sectors=HALF, pv_id="pv1", offset_sectors=16, crypto_store="ks0",
+                iv_offset_sectors=HALF,
+            ),
+        )  # fmt: skip
+        found = disks(mapping, device_bytes=HALF * 512 + 65536, allow_discards=True)
+        made.append(Made(found, mapping, str(short_folder / f"c{len(made)}"), NbdOptions(**options)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.server.stop()
+
+
+def assembled(chunks: list[tuple[int, int, bytes]], offset: int, length: int) -> bytes:
+    """What chunks of data say, every byte once."""
+    out, seen = bytearray(length), 0
+    for _, kind, data in chunks:
+        assert kind == DATA
+        place = struct.unpack(">Q", data[:8])[0] - offset
+        out[place : place + len(data) - 8] = data[8:]
+        seen += len(data) - 8
+    assert seen == length
+    return bytes(out)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, 1), (0, 4096), (513, CHUNK_BYTES), (0, SIZE), (77, SIZE - 99), (SIZE - 1, 1)]
+)
+@pytest.mark.parametrize("flags", [0, DF])
+def test_structured_reads_give_every_byte_once_and_df_gives_one_chunk(
+    make: Callable[..., Made], read_by_model: Model, offset: int, length: int, flags: int
+) -> None:
+    made = make()
+    plain = read_by_model(made.mapping, made.disks.contents())
+    with StructuredClient(made.server.path).start() as client:
+        chunks = client.chunks(READ, offset, length, flags)
+        assert [done for done, _, _ in chunks] == [0] * (len(chunks) - 1) + [1]
+        assert not flags or len(chunks) == 1
+        assert assembled(chunks, offset, length) == plain[offset : offset + length]
+        assert client.chunks(READ, offset, 0) == [(1, 0, b"")]
+    with Client(made.server.path).go() as simple:
+        assert simple.read(offset, length) == plain[offset : offset + length]
+
+
+def test_a_structured_read_gives_what_lies_before_an_error_and_then_the_error(
+    make: Callable[..., Made], read_by_model: Model
+) -> None:
+    made = make()
+    plain = read_by_model(made.mapping, made.disks.contents())
+    made.disks.devices["pv1"].failing = frozenset(["read"])
+    with StructuredClient(made.server.path).start() as client, Client(made.server.path).go() as simple:
+        *before, (done, kind, data) = client.chunks(READ, 0, SIZE)
+        assert (done, kind, data) == (1, ERROR, struct.pack(">IH", EIO, 0))
+        assert assembled(before, 0, SIZE // 2) == plain[: SIZE // 2]
+        for flags in (0, DF):
+            assert client.chunks(READ, SIZE - 4096, 4096, flags)[0][1] == ERROR
+        assert simple.request(READ, 0, SIZE) == EIO
+        assert simple.read(0, SIZE // 2) == plain[: SIZE // 2], "the other device's ranges are served"
+        assert client.chunks(READ, 0, 32 * 2**20 + 1) == [(1, ERROR, struct.pack(">IH", EOVERFLOW, 0))]
+
+
+def test_block_status_tells_holes_and_that_only_those_of_a_linear_target_are_zeros(make: Callable[..., Made]) -> None:
+    made = make()
+    half = SIZE // 2
+    with StructuredClient(made.server.path).start() as client:
+        assert client.states(0, SIZE) == [(SIZE, 0)]
+        for start in (65536, half + 65536):
+            assert client.request(TRIM, start, 65536) == 0
+        assert client.request(CACHE, 0, SIZE) == 0
+        expected = [(65536, 0), (65536, 3), (half - 65536, 0), (65536, 1), (half - 131072, 0)]
+        assert client.states(0, SIZE) == expected
+        assert client.states(65536 + 100, SIZE - 65636, REQ_ONE) == [(65436, 3)]
+        assert client.states(7, 1) == [(1, 0)]
+        assert client.chunks(BLOCK_STATUS, SIZE - 1, 2)[0][1] == ERROR
+        made.disks.devices["pv1"].failing = frozenset(["read"])
+        assert client.states(0, 4096) == [(4096, 0)]
+
+
+def test_a_status_of_very_many_extents_is_cut_off_and_goes_on_where_it_ended(make: Callable[..., Made]) -> None:
+    made = make()
+    content = made.disks.devices["pv0"].content
+    for start in range(4096, HALF * 512, 8192):
+        content[start : start + 4096] = bytes(4096)
+    with StructuredClient(made.server.path).start() as client:
+        found, position = [], 0
+        while position < SIZE // 2:
+            states = client.states(position, SIZE // 2 - position)
+            found += states
+            position += sum(length for length, _ in states)
+        assert position == SIZE // 2
+        assert len(found) == SIZE // 2 // 4096
+
+
+@pytest.mark.compat
+def test_stock_clients_use_what_is_offered(make: Callable[..., Made], read_by_model: Model, tmp_path: Path) -> None:
+    need("nbdinfo", "qemu-img", "nbdsh")
+    made = make()
+    where = f"nbd+unix:///?socket={made.server.path}"
+    script = f"""
+import nbd
+h.add_meta_context("base:allocation")
+h.connect_uri("{where}")
+assert h.get_structured_replies_negotiated() and h.can_df() and h.can_cache() and h.can_multi_conn()
+assert h.can_meta_context("base:allocation")
+h.trim(65536, 0)
+h.trim(65536, {SIZE // 2})
+found = []
+h.block_status({SIZE}, 0, lambda name, offset, entries, error: found.extend(entries))
+assert found[:4] == [65536, 3, {SIZE // 2 - 65536}, 0], found
+h.cache(4096, 0)
+chunks = []
+data = h.pread_structured({SIZE}, 0, lambda part, offset, status, error: chunks.append((offset, len(part))))
+assert sum(length for _, length in chunks) == {SIZE}
+assert data == h.pread({SIZE}, 0)
+h.pwrite(b"x" * 300000, 77, nbd.CMD_FLAG_FUA)
+assert h.pread(300000, 77) == b"x" * 300000
+h.flush()
+try:
+    h.pread(10, {SIZE - 5}, 0)
+    raise SystemExit("read beyond the end")
+except nbd.Error:
+    pass
+h.shutdown()
+"""
+    done = subprocess.run(
+        ["/usr/bin/nbdsh", "-c", script], env=SYSTEM_PATH, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(subprocess.run(["nbdinfo", "--map", "--json", where], capture_output=True, check=True).stdout)
+    assert {one["type"] for one in said} == {0, 1}
+    out = tmp_path / "out"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "raw", where, str(out)], check=True, timeout=60)
+    assert out.read_bytes() == read_by_model(made.mapping, made.disks.contents())
+
+
+@pytest.mark.parametrize("skew", [0, 1, 511, 512, 4095, 65537])
+def test_large_writes_are_taken_in_chunks_from_any_place(
+    make: Callable[..., Made], read_by_model: Model, skew: int
+) -> None:
+    made = make()
+    model = bytearray(read_by_model(made.mapping, made.disks.contents()))
+    chance = random.Random(skew)
+    batch = bytearray()
+    for length in (5 * CHUNK_BYTES + skew, 100, CHUNK_BYTES, 3 * CHUNK_BYTES - skew, CHUNK_BYTES + 1, 7):
+        offset = chance.randrange(SIZE - length - skew) // 4096 * 4096 + skew
+        data = chance.randbytes(length)
+        batch += request(WRITE, offset, length) + data
+        model[offset : offset + length] = data
+    with Client(made.server.path).go() as client:
+        sender = threading.Thread(target=client.send, args=(bytes(batch),))
+        sender.start()
+        assert [client.reply() for _ in range(6)] == [0] * 6
+        sender.join()
+        assert client.read(0, SIZE) == model
+    assert read_by_model(made.mapping, made.disks.contents()) == model
+
+
+def test_a_large_write_that_fails_in_the_middle_says_so_and_the_next_request_is_understood(
+    make: Callable[..., Made],
+) -> None:
+    made = make()
+    made.disks.devices["pv1"].failing = frozenset(["write"])
+    with Client(made.server.path).go() as client:
+        assert client.request(WRITE, 4096, data=b"y" * (SIZE - 4096)) == EIO
+        assert client.read(4096, SIZE // 2 - 4096) == b"y" * (SIZE // 2 - 4096)
+        assert client.request(WRITE, 0, data=b"z") == 0
+
+
+def test_write_through_flushes_every_write(make: Callable[..., Made]) -> None:
+    made = make(write_through=True)
+    device = made.disks.devices["pv0"]
+    with Client(made.server.path).go() as client:
+        for count in (1, 2):
+            assert client.request(WRITE, 0, data=b"x") == 0
+            assert device.flushes == count
+        assert client.request(FLUSH) == 0
+        assert client.request(WRITE, 0, data=b"x", flags=FUA) == 0
+        assert device.flushes == 3
+
+
+def test_a_read_only_server_takes_no_writes_of_a_writable_volume(make: Callable[..., Made]) -> None:
+    made = make(read_only=True)
+    before = made.disks.contents()
+    with Client(made.server.path).go() as client:
+        assert client.request(WRITE, 0, data=b"x") == 1
+        assert client.request(TRIM, 0, 4096) == 1
+    assert made.disks.contents() == before
+
+
+def test_clients_that_stop_reading_hold_no_memory_but_their_own_and_others_are_served(
+    make: Callable[..., Made],
+) -> None:
+    """Simple replies of 2 MiB that nobody takes: the memory for them is bounded, and who finds none left hears so."""
+    made = make(max_inflight_bytes=LEAST_INFLIGHT_BYTES)
+    idle = [Client(made.server.path, flags=None)]
+    with Client(made.server.path, flags=None) as turned_away, pytest.raises((EOFError, ConnectionError)):
+        turned_away.take(1)
+    idle[0].socket.close()
+    made = make()
+    idle = [Client(made.server.path).go() for _ in range(40)]
+    for client in idle:
+        client.send(request(READ, 0, SIZE))
+    time.sleep(0.3)
+    with Client(made.server.path).go() as busy:
+        assert len(busy.read(0, CHUNK_BYTES)) == CHUNK_BYTES
+    with StructuredClient(made.server.path).start() as structured:
+        assert len(structured.chunks(READ, 0, SIZE)) == SIZE // CHUNK_BYTES
+    assert made.server.users >= 40
+    for client in idle:
+        client.socket.close()
+
+
+def test_memory_for_requests_is_bounded_and_comes_back() -> None:
+    memory = InflightMemory(100)
+    with memory.held(60) as one, memory.held(40) as two:
+        assert (len(one), len(two)) == (60, 40)
+        entered = threading.Event()
+
+        def third() -> None:
+            with memory.held(1):
+                entered.set()
+
+        thread = threading.Thread(target=third)
+        thread.start()
+        assert not entered.wait(0.1)
+    assert entered.wait(10)
+    thread.join()
+    with pytest.raises(MemoryError), InflightMemory(10, 0.1).held(11):
+        pass
+    with memory.held(100):
+        pass
+
+
+def test_too_little_memory_is_refused(make: Callable[..., Made]) -> None:
+    with pytest.raises(RefusedError, match=str(LEAST_INFLIGHT_BYTES)):
+        make(max_inflight_bytes=LEAST_INFLIGHT_BYTES - 1)
+
+
+@pytest.mark.parametrize(
+    ("failure", "number"),
+    [
+        (RefusedError("read-only"), 1), (MemoryError(), 12), (DeviceError("full", errno=28), 28),
+        (DeviceError("quota", errno=122), 28), (DeviceError("gone", errno=6), 5), (FormatError("x", field="y"), 5),
+    ],
+)  # fmt: skip
+def test_every_failure_has_a_number_of_the_protocol(failure: Exception, number: int) -> None:
+    assert error_number(failure) == number

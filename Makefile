@@ -5,9 +5,11 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
+KERNEL_ARGS ?=
 
 help: ## Show this help
 	@echo "make test    run every test (and lint and types)"
+	@echo "make test-kernel  run the tests that need a kernel with device-mapper, in one (KERNEL_ARGS=\"-k name\")"
 	@echo "make demo    watch the main job: two image files, an encrypted volume, every file back"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   time reports, changes, opening and encryption against stock tools (as root)"
@@ -49,7 +51,21 @@ fuzz: setup ## Damaged metadata, key headers, cipher names and NBD clients, guid
 test: lint ## Everything
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
+# The guest's own limit ends it with its console's last lines; timeout is for what hangs before that.
+GUEST = timeout 1200 $(BIN)/python -m tests.kernel.run --timeout 900
+GUEST_TESTS = -- $(BIN)/python -m pytest -p no:cacheprovider -v $(KERNEL_ARGS) tests/kernel
+test-kernel: export CRYPTLV_TEST_KERNEL = 1
+test-kernel: ## What needs a real kernel, in one: Debian's, booted by QEMU without KVM
+	@PYTHON="$(PYTHON)" sh tools/setup.sh "$(VENV)" kernel
+ifeq ($(KERNEL_ARGS),)
+	@timeout 1200 $(BIN)/python -m pytest -q tests/kernel
+	@$(GUEST) $(GUEST_TESTS)/guest
+	@$(GUEST) --udev $(GUEST_TESTS)/guest_udev
+else
+	@$(GUEST) $(GUEST_TESTS)/guest
+endif
+
 clean: ## Remove what the targets made
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
-.PHONY: help setup demo bench bench-serve fuzz lint test clean
+.PHONY: help setup demo bench bench-serve fuzz lint test test-kernel clean

@@ -70,7 +70,7 @@ def measure(folder: Path, kind: str, paths: list[str], size_bytes: int) -> None:
     directories = observe_directories(environ, os.geteuid())
     with Session(directories, make_environment("bench"), devices=tuple(paths), force=2) as session:
         for path in paths:
-            pv.create(session, (path,))
+            pv.create(session, (path,), ask=lambda _question: None)
         vg.create(session, "vg0", tuple(paths), EXTENT_BYTES)
         lv.create(session, "vg0", lv.LvRequest(name="data", size_bytes=size_bytes, pvs=(PvArgument(path=paths[0]),)))
         group = session.world().group("vg0")

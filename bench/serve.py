@@ -112,7 +112,7 @@ def our_request(image: Image, folder: Path, backend: str) -> ServeRequest:
     return ServeRequest(
         mapping=mapping,
         device_paths={"pv": image.path},
-        ciphers={"ks": (SPEC, 512)},
+        ciphers={"ks": (SPEC, 512, False)},
         backend=backend,
         run_dir=str(folder / "run"),
     )

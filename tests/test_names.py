@@ -19,6 +19,7 @@ from cryptlv.names import (
     parse_uuid,
     printable,
     render_uuid,
+    split_dm_name,
 )
 
 
@@ -97,3 +98,12 @@ def test_tags_that_lvm2_takes(tag: str) -> None:
 def test_tags_that_lvm2_does_not_take(tag: str) -> None:
     with pytest.raises(UsageError, match="tag"):
         check_tag(tag)
+
+
+@pytest.mark.parametrize(("vg", "lv"), [("vg", "lv"), ("v-g", "l--v"), ("a-", "b-"), ("v", "a_b-c")])
+def test_names_of_devices_are_taken_apart(vg: str, lv: str) -> None:
+    assert split_dm_name(dm_name(vg, lv)) == (vg, lv)
+
+
+def test_a_name_of_one_part_is_no_volumes() -> None:
+    assert split_dm_name("luks--1") == ("", "luks--1")

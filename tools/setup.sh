@@ -2,7 +2,7 @@
 # Set a machine up for `make test` or `make demo`: system packages by apt where that is allowed, a virtual environment
 # with cryptlv in it. What cannot be installed is named, with the command that does it.
 #
-#   tools/setup.sh VENV test|demo
+#   tools/setup.sh VENV test|kernel|demo
 set -eu
 
 venv=$1
@@ -12,8 +12,13 @@ python=${PYTHON:-python3}
 # program:package pairs; a program is looked for in sbin, too.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 needed="mke2fs:e2fsprogs debugfs:e2fsprogs lvm:lvm2 cryptsetup:cryptsetup-bin fusermount3:fuse3 nbdcopy:libnbd-bin"
-if [ "$purpose" = test ]; then
-    needed="$needed nbdinfo:libnbd-bin nbdkit:nbdkit qemu-io:qemu-utils nbdsh:python3-libnbd fio:fio openssl:openssl losetup:util-linux unshare:util-linux strace:strace xz:xz-utils dd:coreutils cc:gcc"
+if [ "$purpose" != demo ]; then
+    needed="$needed nbdinfo:libnbd-bin nbdkit:nbdkit qemu-io:qemu-utils nbdsh:python3-libnbd fio:fio openssl:openssl losetup:util-linux unshare:util-linux strace:strace xz:xz-utils dd:coreutils cc:gcc keyctl:keyutils systemd-analyze:systemd"
+fi
+# The kernel itself and its initramfs are unpacked packages (tests/kernel/image.py): nothing of them is installed.
+if [ "$purpose" = kernel ]; then
+    needed="$needed qemu-system-x86_64:qemu-system-x86 dpkg-deb:dpkg"
+    purpose=test
 fi
 
 missing=
@@ -41,7 +46,7 @@ if [ -n "$missing" ]; then
         log=$(mktemp)
         # shellcheck disable=SC2086
         if ! { $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1; then
+            apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends $missing; } >"$log" 2>&1; then
             tail -n 20 "$log" >&2
             echo "these packages could not be installed:$missing" >&2
             rm -f "$log"

@@ -11,7 +11,9 @@ CryptlvError                 exit 5, one line: what, where and what to do
   CipherError                a cipher, mode, IV or hash that is unknown or cannot be had
   KeystoreError              a key header that is damaged or of another kind
   CredentialError            no key could be had from the user
+    NobodyToAskError         as there is neither a terminal nor a key file for it
   ActivationError            a volume that could not be served
+    DeviceMapperError        the kernel's device-mapper did not do what it was asked
   FilesystemError            a program that resizes file systems failed
 Signals, not errors in themselves: the caller tries the next way.
   WrongCredential            this credential does not open this keystore
@@ -136,8 +138,28 @@ class CredentialError(CryptlvError):
     """The user gave no usable credential."""
 
 
+class KeyringError(CryptlvError):
+    """The kernel's keyring is not there, full, or does not do what is asked; `errno` is the system's number or 0."""
+
+    def __init__(self, message: str, *, errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class NobodyToAskError(CredentialError):
+    """A key is needed, and there is neither a person nor a key file to give it."""
+
+
 class ActivationError(CryptlvError):
     """A volume could not be activated or deactivated."""
+
+
+class DeviceMapperError(ActivationError):
+    """The kernel's device-mapper refused something; `errno` is the system's number or 0."""
+
+    def __init__(self, message: str, *, errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class FilesystemError(CryptlvError):

@@ -1,22 +1,22 @@
-"""Ciphers of shared libraries, libgcrypt and OpenSSL's libcrypto, loaded when first needed.
+"""Ciphers of shared libraries, libgcrypt and OpenSSL's libcrypto, and libargon2, loaded when first needed.
 
 Sources: libgcrypt's manual, "Working with cipher handles", with the numbers of its gcrypt.h; OpenSSL's manual page
-EVP_EncryptInit(3). Only `ciphers` uses this; it stands on the ground floor because what looks at the machine cannot
-be in a pure room, and `ciphers` sees no other floor.
+EVP_EncryptInit(3); argon2.h of Argon2's reference implementation. Only `ciphers` uses this; it stands on the ground
+floor because what looks at the machine cannot be in a pure room, and `ciphers` sees no other floor.
 """
 
 from __future__ import annotations
 
 import ctypes
 import time
-from contextlib import contextmanager
 from functools import cache
 
 from cryptlv.errors import CipherError
+from cryptlv.secret import readable_by_c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Call = tuple[int, int, int, int]
 
@@ -34,6 +34,8 @@ _GCRYPT_NUMBERS = {
     ("camellia", 128): 310, ("camellia", 192): 311, ("camellia", 256): 312,
 }  # fmt: skip
 _GCRYPT_MODES = {"ecb": 1, "cbc": 3, "ctr": 6, "xts": 13}
+_ARGON2_SONAMES = ("libargon2.so.1", "libargon2.so.0")
+_ARGON2_NO_MEMORY = -22
 _GCRYPT_SECURE = 1
 """Flag: the handle, which holds the expanded key, lies in libgcrypt's locked memory."""
 _SUSPEND_SECMEM_WARNING, _INITIALIZATION_FINISHED, _IS_FINISHED = 28, 38, 40
@@ -113,7 +115,7 @@ class Libgcrypt:
         opened = CipherHandle(
             (0, handle.value or 0, set_iv, _address(function)), function, functions.gcry_cipher_close
         )
-        with _readable(key) as copy:
+        with readable_by_c(key) as copy:
             if functions.gcry_cipher_setkey(handle, copy, len(key)):
                 opened.close()
                 raise CipherError(f"libgcrypt {self.version} does not take this key for {cipher}-{mode}")
@@ -150,7 +152,7 @@ class Openssl:
         set_iv = 0 if mode == "ecb" else _address(functions.EVP_CipherInit_ex)
         call = (1, context, set_iv, _address(functions.EVP_Cipher))
         opened = CipherHandle(call, functions.EVP_Cipher, functions.EVP_CIPHER_CTX_free)
-        with _readable(key) as copy:
+        with readable_by_c(key) as copy:
             done = functions.EVP_CipherInit_ex(context, found, None, copy, bytes(16), int(encrypts))
         if done != 1:
             functions.ERR_clear_error()
@@ -166,6 +168,42 @@ def find_library(name: str) -> Libgcrypt | Openssl:
     return Libgcrypt() if name == LIBGCRYPT else Openssl()
 
 
+class Libargon2:
+    """Argon2's reference implementation, which cryptsetup uses: a thread for each lane."""
+
+    def __init__(self) -> None:
+        functions = _load(_ARGON2_SONAMES)
+        number, size, pointer = ctypes.c_uint32, ctypes.c_size_t, ctypes.c_void_p
+        self._functions = {"argon2id": functions.argon2id_hash_raw, "argon2i": functions.argon2i_hash_raw}
+        for function in self._functions.values():
+            function.argtypes = [number, number, number, pointer, size, ctypes.c_char_p, size, pointer, size]
+        self._message = functions.argon2_error_message
+        self._message.restype = ctypes.c_char_p
+
+    def hash(
+        self, kind: str, passphrase: memoryview, salt: bytes, cost: tuple[int, int, int], length_bytes: int
+    ) -> bytearray:
+        """The tag of `length_bytes` for (passes, KiB, lanes); raises MemoryError, CipherError."""
+        tag = bytearray(length_bytes)
+        out = (ctypes.c_char * length_bytes).from_buffer(tag)
+        passes, memory_kib, lanes = cost
+        with readable_by_c(passphrase) as copy:
+            status = self._functions[kind](
+                passes, memory_kib, lanes, copy, len(passphrase), salt, len(salt), out, length_bytes
+            )
+        if status == _ARGON2_NO_MEMORY:
+            raise MemoryError
+        if status:
+            raise CipherError(f"{kind} cannot be done here: {self._message(status).decode('ascii', 'replace')}")
+        return tag
+
+
+@cache
+def find_libargon2() -> Libargon2:
+    """The library, loaded; raises CipherError when it is not on this machine."""
+    return Libargon2()
+
+
 def _load(sonames: tuple[str, ...]) -> ctypes.CDLL:
     reasons = []
     for soname in sonames:
@@ -178,16 +216,6 @@ def _load(sonames: tuple[str, ...]) -> ctypes.CDLL:
 
 def _address(function: Callable[..., int]) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
-
-
-@contextmanager
-def _readable(key: memoryview) -> Iterator[ctypes.Array[ctypes.c_char]]:
-    """The key where ctypes can point to it: in a copy, as it cannot to read-only memory, that is wiped."""
-    copy = (ctypes.c_char * len(key)).from_buffer_copy(key)
-    try:
-        yield copy
-    finally:
-        ctypes.memset(copy, 0, len(key))
 
 
 def shortest_seconds(run: Callable[[], None]) -> float:

@@ -117,6 +117,13 @@ def dm_name(vg_name: str, lv_name: str) -> str:
     return f"{vg_name.replace('-', '--')}-{lv_name.replace('-', '--')}"
 
 
+def split_dm_name(name: str) -> tuple[str, str]:
+    """The volume group and the volume of a device-mapper name; ("", name) when it is none of two such names."""
+    plain = name.replace("--", "\0")
+    vg_name, hyphen, lv_name = plain.partition("-")
+    return (vg_name.replace("\0", "-"), lv_name.replace("\0", "-")) if hyphen else ("", name)
+
+
 def printable(text: str, keep: str = "") -> str:
     """Text from a disk or a user made safe for a terminal: escapes for control characters, but for those to keep."""
     if text.isprintable():

@@ -97,6 +97,18 @@ def _lock_memory(buffer: mmap.mmap) -> None:
         buffer.madvise(mmap.MADV_DONTDUMP)
 
 
+@contextmanager
+def readable_by_c(view: memoryview) -> Iterator[ctypes.Array[ctypes.c_char]]:
+    """The bytes where ctypes can point to them: in a copy, as it cannot to read-only memory, that is wiped."""
+    import ctypes
+
+    copy = (ctypes.c_char * len(view)).from_buffer_copy(view)
+    try:
+        yield copy
+    finally:
+        ctypes.memset(copy, 0, len(view))
+
+
 class Secret:
     """Bytes that must not leak; `len()` is their number.  Raises ValueError when used after `close()`."""
 

@@ -456,7 +456,7 @@ def server_request(
         return ServeRequest(
             mapping=mapping,
             device_paths=paths,
-            ciphers=dict.fromkeys(mapping.keystores, ("aes-xts-plain64", 512)),
+            ciphers=dict.fromkeys(mapping.keystores, ("aes-xts-plain64", 512, False)),
             backend=backend,
             run_dir=run_dir or str(short_folder / "run"),
         )

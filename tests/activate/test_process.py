@@ -75,7 +75,7 @@ MAPPINGS = st.builds(
         ServeRequest,
         mapping=MAPPINGS,
         device_paths=st.dictionaries(NAMES, NAMES, max_size=3),
-        ciphers=st.dictionaries(NAMES, st.tuples(NAMES, st.sampled_from([512, 4096])), max_size=3),
+        ciphers=st.dictionaries(NAMES, st.tuples(NAMES, st.sampled_from([512, 4096]), st.booleans()), max_size=3),
         backend=st.sampled_from(["auto", "fuse", "nbd"]),
         run_dir=NAMES,
     )
@@ -244,7 +244,7 @@ def test_a_device_that_is_too_small_fails_only_where_it_ends(
 
 
 def test_an_unusable_cipher_is_said(serve: Serve, server_request: Request) -> None:
-    request = server_request().replace(ciphers={"ks0": ("aes-nonsense-plain64", 512)})
+    request = server_request().replace(ciphers={"ks0": ("aes-nonsense-plain64", 512, False)})
     with pytest.raises(ActivationError, match="nonsense"):
         serve(request)
     assert find_server(request.run_dir, "id0") is None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import resource
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.ciphers.argon2 import MIN_PASSES, argon2, choose_cost
+from cryptlv.ciphers.argon2 import MIN_PASSES, argon2, by_cryptography, by_libargon2, choose_cost
 from cryptlv.ciphers.kdf import KdfParameters, derive
 from cryptlv.errors import CipherError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Derive = Callable[[KdfParameters, memoryview, int], bytearray]
 
 VECTORS = """
 argon2i 2 16 1 password c1628832147d9720c5bd1cfd61367078729f6dfb6f8fea9ff98158e0d7816ed0
@@ -22,22 +29,27 @@ argon2id 2 16 1 differentpassword 0b84d652cf6b0c4beaef0dfe278ba6a80df6696281d7e0
 """The reference implementation's test.c, version 0x13: kind, passes, log2 of KiB, lanes, password, tag."""
 
 
+IMPLEMENTATIONS = (by_libargon2, by_cryptography)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("line", VECTORS.strip().splitlines())
-def test_the_vectors_of_the_reference_implementation(line: str) -> None:
+def test_the_vectors_of_the_reference_implementation(implementation: Derive, line: str) -> None:
     kind, passes, power, lanes, password, tag = line.split()
     parameters = KdfParameters(
         kind=kind, iterations=int(passes), salt=b"somesalt", memory_kib=2 ** int(power), lanes=int(lanes)
     )
-    found = argon2(parameters, memoryview(password.encode()), 32)
+    found = implementation(parameters, memoryview(password.encode()), 32)
     assert found.hex() == tag
     assert isinstance(found, bytearray), "it can be wiped"
     assert derive(parameters, memoryview(password.encode()), 32) == found
 
 
-def test_what_the_library_refuses_is_one_line() -> None:
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_what_the_library_refuses_is_one_line(implementation: Derive) -> None:
     parameters = KdfParameters(kind="argon2id", iterations=4, salt=b"s" * 32, memory_kib=7, lanes=1)
     with pytest.raises(CipherError, match="argon2id cannot be done here"):
-        argon2(parameters, memoryview(b"x"), 32)
+        implementation(parameters, memoryview(b"x"), 32)
 
 
 @pytest.mark.parametrize(("most_kib", "target_ms"), [(2048, 60), (8192, 60), (2**20, 120)])
@@ -77,3 +89,25 @@ def test_more_memory_comes_before_more_passes_and_fewer_passes_before_less_memor
 
 def test_lanes_have_the_memory_that_they_need() -> None:
     assert choose_cost("argon2i", 4, 8, 1, Model([1])).memory_kib >= 32
+
+
+@pytest.mark.parametrize("kind", ["argon2id", "argon2i"])
+def test_both_give_the_same_with_several_lanes_and_long_tags(kind: str) -> None:
+    parameters = KdfParameters(kind=kind, iterations=3, salt=bytes(range(32)), memory_kib=1024, lanes=4)
+    one, other = (made(parameters, memoryview(b"pass\0phrase"), 128) for made in IMPLEMENTATIONS)
+    assert one == other
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_memory_that_is_not_there_is_said(implementation: Derive) -> None:
+    """More than the address space that the process allows itself for the moment."""
+    parameters = KdfParameters(kind="argon2id", iterations=1, salt=bytes(32), memory_kib=4 * 1024 * 1024, lanes=1)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**31, limits[1]))
+    try:
+        with pytest.raises(
+            CipherError, match=r"argon2id(: 4194304 KiB of memory cannot be had| cannot be done here)"
+        ):
+            implementation(parameters, memoryview(b"x"), 32)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)

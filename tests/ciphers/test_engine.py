@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import cryptlv
-from cryptlv.ciphers.engine import ENGINES, SECTOR_SIZES, fastest_engines, measure, open_sector_cipher
-from cryptlv.ciphers.spec import parse_cipher_spec
+from cryptlv.ciphers.engine import ENGINES, fastest_engines, measure, open_sector_cipher
+from cryptlv.ciphers.spec import SECTOR_SIZES, parse_cipher_spec
 from cryptlv.errors import CipherError
 from cryptlv.libraries import LIBRARIES
 from cryptlv.secret import VolumeKey

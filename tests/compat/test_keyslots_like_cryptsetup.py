@@ -236,3 +236,104 @@ def test_tokens_priorities_and_unbound_keyslots_are_kept(machine: Machine) -> No
     assert [slot.number for slot in image.slots.listed(image.data) if slot.opens] == [1, 2]
     assert image.our_opens() == {"b", "d"}
     machine.tool("cryptsetup", "open", "--test-passphrase", "-S", "5", "--key-file", "c", "header")
+
+
+class Volume:
+    """An encrypted volume of a group in an image file, and its keystore as stock cryptsetup is given it."""
+
+    def __init__(self, vg0: Machine, kind: str) -> None:
+        need("cryptsetup")
+        self.machine, self.kind = vg0, kind
+        for name, data in KEYS.items():
+            vg0.key_file(name, data)
+        words = ("--type", "crypt", "--handler", kind, *COST, "-l1", "-n", "x", "--keyfile", "a", "vg0")
+        vg0.run("lvcreate", *words)
+        (line,) = vg0.run("pvs", "--noheadings", "--units", "b", "-o", "pe_start", "a.img", "--nosuffix").lines
+        self.start, self.size = int(line), 4 * 2**20
+        magic = b"LUKS\xba\xbe" + (b"\0\1" if kind == "luks1" else b"\0\2")
+        assert self.read()[:8] == magic, "the keystore is the group's first extent"
+
+    def read(self) -> bytes:
+        with (self.machine.folder / "a.img").open("rb") as file:
+            file.seek(self.start)
+            return file.read(self.size)
+
+    def stock(self, *words: str, expect: int | None = 0) -> str:
+        """Stock cryptsetup on a copy, which is put back."""
+        copy = self.machine.folder / "store"
+        copy.write_bytes(self.read())
+        out = self.machine.tool("cryptsetup", "-q", *words, expect=expect).out
+        with (self.machine.folder / "a.img").open("r+b") as file:
+            file.seek(self.start)
+            file.write(copy.read_bytes())
+        return out
+
+    def opens(self) -> set[str]:
+        words = ("cryptsetup", "open", "--test-passphrase", "store", "--key-file")
+        (self.machine.folder / "store").write_bytes(self.read())
+        return {name for name in KEYS if self.machine.tool(*words, name, expect=None).status == 0}
+
+    def activates(self) -> set[str]:
+        found = set()
+        for name in KEYS:
+            done = self.machine.run("lvchange", "-ay", "--keyfile", name, "vg0/x", expect=None)
+            if done.status == 0:
+                found.add(name)
+                self.machine.run("lvchange", "-an", "vg0/x")
+        return found
+
+
+@pytest.fixture(params=KINDS)
+def volume(request: pytest.FixtureRequest, vg0: Machine) -> Volume:
+    return Volume(vg0, request.param)
+
+
+def test_keys_of_a_volume_are_changed_by_both_in_turn(volume: Volume) -> None:
+    run = volume.machine.run
+    run("lvchange", "--addkey", *COST, "--keyfile", "a", "--newkeyfile", "b", "vg0/x")
+    assert volume.opens() == {"a", "b"}
+    volume.stock("luksAddKey", *COST, "-S", "4", "--key-file", "b", "store", "c")
+    assert volume.activates() == {"a", "b", "c"}
+    run("lvchange", "--changekey", *COST, "--keyfile", "c", "--newkeyfile", "d", "vg0/x")
+    assert volume.opens() == {"a", "b", "d"}
+    volume.stock("luksKillSlot", "--key-file", "d", "store", "0")
+    assert volume.activates() == {"b", "d"}
+    run("lvchange", "--removekey", "--keyfile", "b", "vg0/x")
+    assert volume.opens() == {"d"}
+    volume.stock("luksChangeKey", *COST, "--key-file", "d", "store", "a")
+    assert volume.activates() == {"a"}
+
+
+def test_header_backups_of_a_volume_are_put_back_by_either(volume: Volume) -> None:
+    run, folder = volume.machine.run, volume.machine.folder
+    volume.stock("luksHeaderBackup", "store", "--header-backup-file", "stock.hdr")
+    run("lvchange", "--backupkeystore", "our.hdr", "vg0/x")
+    run("lvchange", "--addkey", *COST, "--keyfile", "a", "--newkeyfile", "b", "vg0/x")
+    run("lvchange", "-y", "--restorekeystore", "stock.hdr", "vg0/x")
+    assert volume.opens() == volume.activates() == {"a"}
+    run("lvchange", "--changekey", *COST, "--keyfile", "a", "--newkeyfile", "c", "vg0/x")
+    (folder / "our.hdr").chmod(0o600)
+    volume.stock("luksHeaderRestore", "store", "--header-backup-file", "our.hdr")
+    assert volume.opens() == volume.activates() == {"a"}
+
+
+def test_a_changed_key_keeps_its_tokens_as_with_cryptsetup_and_its_priority(machine: Machine) -> None:
+    found = []
+    for folder in ("ours", "stock"):
+        part = Machine(machine.folder / folder)
+        part.folder.mkdir()
+        image = Image(part, "luks2")
+        token = {"type": "clevis", "keyslots": ["0"], "jwe": {"x": "y"}}
+        (part.folder / "token").write_text(json.dumps(token))
+        image.stock("token", "import", "--json-file", "token", "--token-id", "7", "header")
+        image.stock("config", "--key-slot", "0", "--priority", "prefer", "header")
+        if folder == "ours":
+            with Passphrase(KEYS["b"]) as new:
+                data = image.slots.with_key(image.data, 1, image.key, new, CHEAP, ENV, like=0)
+            image.path.write_bytes(image.slots.without_key(data, 0, ENV))
+            assert [slot.shown for slot in image.slots.listed(image.data)] == ["1:pbkdf2:prefer:clevis"]
+        else:
+            image.stock("luksChangeKey", "--key-file", "a", "header", "b")
+        assert image.stock_opens() == image.our_opens() == {"b"}
+        found.append(len(image.tree()["tokens"]["7"]["keyslots"]))
+    assert found == [1, 1]

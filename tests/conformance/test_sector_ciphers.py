@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cryptlv.ciphers.engine import ENGINES, SECTOR_SIZES, SectorCipher, open_sector_cipher
-from cryptlv.ciphers.spec import parse_cipher_spec
+from cryptlv.ciphers.engine import ENGINES, SectorCipher, open_sector_cipher
+from cryptlv.ciphers.spec import SECTOR_SIZES, parse_cipher_spec
 from cryptlv.errors import CipherError
 from cryptlv.secret import VolumeKey
 from support.dmcrypt import TOP, kernel_cases, kernel_key, kernel_plaintext, plain_iv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptlv.host.kernel import ids_in_kernel
+from cryptlv.host.kernel import ids_in_kernel, uuids_in_kernel, volume_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,14 @@ def test_devices_of_lvm2_are_known_by_their_uuid(tmp_path: Path) -> None:
         "ZYXWVU-TSRQ-PONM-LKJI-HGFE-DCBA-543210",
         "012345-ABCD-EFGH-IJKL-MNOP-QRST-UVWXYZ",
     }
+    assert set(uuids_in_kernel(str(tmp_path))) == {uuid.strip() for uuid in list(uuids.values())[:5]} - {""}
+
+
+def test_the_volume_is_in_the_uuid() -> None:
+    assert volume_id(f"LVM-{VG}{LV}-cow") == "ZYXWVU-TSRQ-PONM-LKJI-HGFE-DCBA-543210"
+    assert volume_id(f"{VG}{LV}") == volume_id("LVM-short") == ""
 
 
 def test_where_there_is_no_sysfs_nothing_is_known(tmp_path: Path) -> None:
     assert ids_in_kernel(str(tmp_path / "none")) == frozenset()
+    assert uuids_in_kernel(str(tmp_path / "none")) == ()

@@ -67,6 +67,14 @@ def test_a_source_that_gives_nothing_is_told(tmp_path: Path) -> None:
     assert any("not used" in line for line in settings(tmp_path, "", 'local/system_id = "x"').warnings)
 
 
+def test_which_volumes_are_activated(tmp_path: Path) -> None:
+    found = settings(tmp_path, "activation { volume_list = 'vg0' auto_activation_volume_list = [ ] }")
+    assert (found.volume_list, found.auto_activation_volume_list, found.event_activation) == (("vg0",), (), True)
+    found = settings(tmp_path, "activation/auto_activation_volume_list = [ 'a', '@b' ] global/event_activation = 0")
+    assert (found.volume_list, found.auto_activation_volume_list) == (None, ("a", "@b"))
+    assert not found.event_activation
+
+
 def test_which_backups_are_kept(tmp_path: Path) -> None:
     found = settings(
         tmp_path,
@@ -76,3 +84,23 @@ def test_which_backups_are_kept(tmp_path: Path) -> None:
     assert (found.retain_min, found.retain_days) == (3, 0)
     found = settings(tmp_path, "backup { backup = 'on' archive = 2 retain_min = 'x' }")
     assert (found.backup, found.archive, found.retain_min) == (True, True, 10)
+
+
+def test_how_extents_are_aligned(tmp_path: Path) -> None:
+    settings = observe_settings(str(tmp_path), "host")
+    assert (settings.data_alignment_mib, settings.detects_alignment, settings.detects_alignment_offset) == (
+        1,
+        True,
+        True,
+    )
+    (tmp_path / "lvm.conf").write_text(
+        "devices { default_data_alignment = 4\ndata_alignment_detection = 0\ndata_alignment_offset_detection = 0 }\n"
+    )
+    settings = observe_settings(str(tmp_path), "host")
+    assert (settings.data_alignment_mib, settings.detects_alignment, settings.detects_alignment_offset) == (
+        4,
+        False,
+        False,
+    )
+    (tmp_path / "lvm.conf").write_text("devices { default_data_alignment = 0 }\n")
+    assert observe_settings(str(tmp_path), "host").data_alignment_mib == 1

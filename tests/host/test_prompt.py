@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import CredentialError
-from cryptlv.host.prompt import MAX_KEY_FILE_BYTES, CredentialSource, KeyFile
+from cryptlv.errors import CredentialError, NobodyToAskError
+from cryptlv.host.prompt import MAX_KEY_FILE_BYTES, CredentialSource, KeyDirectory, KeyFile
 from support.machine import FAST, Machine, need
 
 if TYPE_CHECKING:
@@ -39,6 +39,50 @@ def test_a_key_file_is_taken_whole(tmp_path: Path, data: bytes) -> None:
         assert given(source) == data, "it is read once"
         assert not source.may_retry
     assert not warnings
+
+
+def test_a_directory_has_a_key_file_for_each_keystore(tmp_path: Path) -> None:
+    (tmp_path / "vg0").mkdir()
+    for name in ("vg0/cryptostore1", "id"):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(f"key of {name}")
+    warnings: list[str] = []
+    source = KeyDirectory(KeyFile(path=str(tmp_path), skip_bytes=4, size_bytes=5), warnings.append)
+
+    def found(*names: str) -> bytes:
+        with source.get("open", "vg0/x", "passphrase", names) as secret, secret.reveal() as view:
+            return bytes(view)
+
+    assert found("none", "vg0/cryptostore1") == b"of vg"
+    assert found("id", "vg0/cryptostore1") == b"of id"
+    assert not source.may_retry
+    with pytest.raises(NobodyToAskError, match=f"{tmp_path} has no file vg0/cryptostore2 or id2"):
+        found("vg0/cryptostore2", "id2")
+    (tmp_path / "id").chmod(0o640)
+    assert not warnings
+    found("id")
+    assert "0640" in warnings[0]
+    (tmp_path / "id").write_bytes(b"")
+    with pytest.raises(CredentialError, match="id"):
+        found("id")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(CredentialError, match="loop: cannot read"):
+        found("loop")
+
+
+def test_people_are_asked_on_a_terminal_and_standard_input_is_left_alone() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"not meant\n")
+    kept = os.dup(0)
+    try:
+        os.dup2(ours, 0)
+        with pytest.raises(NobodyToAskError, match="its passphrase is needed, and there is no terminal"):
+            given(CredentialSource(None, lambda _: None, only_people=True))
+        assert given(CredentialSource(None, lambda _: None)) == b"not meant"
+    finally:
+        os.dup2(kept, 0)
+        for descriptor in (kept, ours, theirs):
+            os.close(descriptor)
 
 
 def test_a_key_file_that_others_can_read_is_warned_about(tmp_path: Path) -> None:

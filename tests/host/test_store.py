@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.errors import CheckError, CommitError, NoSpaceError
+from cryptlv.errors import CheckError, CommitError, DeviceMapperError, NoSpaceError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.host.store import (
     check_room,
@@ -55,6 +55,29 @@ def test_text_is_flushed_before_slot_1_and_that_before_slot_0_on_every_area(tmp_
         assert precommit[:24] != commit[:24], "slot 0 still names the old text"
         assert precommit[24:] == commit[:24], "slot 1 names the new text, then slot 0 does"
         assert commit[24:] == bytes(24)
+
+
+def test_what_must_not_be_at_work_is_stopped_right_before_the_commit_and_hinders_it(tmp_path: Path) -> None:
+    disks = make_disks(tmp_path, (2, 1))
+    before = disks.group()
+    seen: list[object] = []
+
+    def stop() -> None:
+        seen.append(disks.group())
+        raise DeviceMapperError("not now")
+
+    with disks.session() as session:
+        group = session.world().group("vg0")
+        places = usable_places(group.areas, lambda path: disks.devices[path])
+        with pytest.raises(CommitError, match="not now; volume group vg0 is unchanged"):
+            write_metadata(places, group.vg, ENV, stop)
+        assert disks.group() == before
+        write_metadata(places, group.vg, ENV, lambda: seen.append(disks.group()))
+    after = disks.group()
+    assert seen == [before, before]
+    assert before is not None
+    assert after is not None
+    assert after.seqno == before.seqno + 1
 
 
 def test_metadata_that_breaks_a_rule_is_never_written(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cryptlv.errors import WrongCredential
-from cryptlv.ops.activation import KeyRing, KeystoreView
-from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+from cryptlv.ops.activation import KeyRing, KeystoreView, key_file_names, view_of
+from cryptlv.ops.keystore import read_image
 from cryptlv.secret import Passphrase
 from support.disks import PASSPHRASE, Known, make_disks
 from support.machine import FAST, Machine
@@ -22,8 +22,9 @@ class Counted(Known):
         self.answers = list(answers)
         self.asked = 0
         self.may_retry = may_retry
+        self.cache_seconds = 0
 
-    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
         self.asked += 1
         return Passphrase(self.answers.pop(0))
 
@@ -34,7 +35,7 @@ def view(tmp_path: Path) -> KeystoreView:
     with disks.session() as session:
         group = session.world().group("vg0")
         image = read_image(session, group.vg, "cryptostore1", group.pv_paths)
-    return KeystoreView(attributes=attributes_of(keystore_segment(group.vg, "cryptostore1")), image=image)
+    return view_of(group.vg, "cryptostore1", image)
 
 
 def test_a_keystore_is_unlocked_once_for_all_its_volumes(view: KeystoreView) -> None:
@@ -170,3 +171,81 @@ def test_nothing_is_written_anew_in_a_test_or_with_a_wrong_passphrase(vg0: Machi
     vg0.run("lvchange", "-ay", "-t", "vg0/secret")
     assert "no keyslot opens" in vg0.fail("lvchange", "-ay", "vg0/secret", given=b"other\n")
     assert image.read_bytes() == before
+
+
+def test_a_key_file_is_named_by_the_id_or_by_a_name_that_leads_nowhere_else() -> None:
+    lv_id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa"
+    assert key_file_names("vg0", "cryptostore1", lv_id) == (lv_id, "vg0/cryptostore1")
+    assert key_file_names("..", "cryptostore1", lv_id) == (lv_id,)
+    assert key_file_names("vg0", "../../etc/shadow", lv_id) == (lv_id,)
+
+
+@pytest.fixture
+def boot(vg0: Machine) -> Machine:
+    """A group with a plain volume and two encrypted ones of different passphrases."""
+    for name in ("one", "two"):
+        vg0.run("lvcreate", "--type", "crypt", *FAST, "-l1", f"-n{name}", "vg0", given=f"{name}\n".encode())
+    vg0.run("lvcreate", "-l1", "-nplainly", "vg0")
+    return vg0
+
+
+def active(machine: Machine) -> list[str]:
+    """The names of the active volumes."""
+    rows = machine.run("lvs", "--noheadings", "-o", "lv_name,lv_attr", "vg0").lines
+    return [name for name, attr in (row.split() for row in rows) if attr[4] == "a"]
+
+
+def test_at_boot_a_volume_that_needs_a_person_is_skipped_with_a_warning(boot: Machine) -> None:
+    """Nobody is there at boot, and what happens to be on standard input is not meant."""
+    result = boot.run("vgchange", "-aay", "vg0", given=b"one\n")
+    assert active(boot) == ["plainly"]
+    why = "its passphrase is needed, and there is no terminal to ask on (see --keyfile)"
+    assert result.err.splitlines() == [f"  WARNING: vg0/{name} is skipped: {why}" for name in ("one", "two")]
+    assert boot.run("vgchange", "-aay", "vg0").err == result.err, "what is active is nothing to speak of at boot"
+    assert "standard input" in boot.fail("lvchange", "-ay", "vg0/one")
+    boot.run("lvchange", "-aay", "--keyfile", boot.key_file("key", b"one"), "vg0/one")
+    assert active(boot) == ["one", "plainly"]
+
+
+def test_a_directory_has_the_keys_of_several_stores(boot: Machine) -> None:
+    """By the name of a store or by its id; a store without a file is skipped at boot, and a failure else."""
+    uuids = dict(row.split() for row in boot.run("lvs", "-a", "--noheadings", "-o", "lv_name,lv_uuid").lines)
+    (boot.folder / "keys" / "vg0").mkdir(parents=True)
+    boot.key_file("keys/vg0/cryptostore1", b"one")
+    result = boot.run("vgchange", "-aay", "--keyfile", "keys", "vg0")
+    assert active(boot) == ["one", "plainly"]
+    uuid = uuids["[cryptostore2]"]
+    why = f"its passphrase is needed, and the key directory keys has no file {uuid} or vg0/cryptostore2"
+    assert result.err == f"  WARNING: vg0/two is skipped: {why}\n"
+    assert boot.fail("lvchange", "-ay", "--keyfile", "keys", "vg0/two") == f"vg0/two: {why}"
+    boot.key_file(f"keys/{uuid}", b"two")
+    boot.key_file("keys/vg0/cryptostore2", b"not looked at")
+    assert boot.run("vgchange", "-aay", "--keyfile", "keys/", "vg0").err == ""
+    assert active(boot) == ["one", "plainly", "two"]
+    boot.run("vgchange", "-an", "vg0")
+    boot.key_file(f"keys/{uuid}", b"wrong")
+    assert "vg0/two" in boot.run("vgchange", "-aay", "--keyfile", "keys", "vg0", expect=5).err
+
+
+def test_an_event_activates_a_group_when_it_is_complete(boot: Machine) -> None:
+    event = ("vgchange", "-aay", "--autoactivation", "event", "vg0")
+    (boot.folder / "b.img").rename(boot.folder / "b.away")
+    assert active(boot) == []
+    none = '0 logical volume(s) in volume group "vg0" now active'
+    assert boot.run(*event).lines == ["Volume group vg0 is not complete yet.", none]
+    (boot.folder / "b.away").rename(boot.folder / "b.img")
+    (boot.folder / "system" / "lvm.conf").write_text("global/event_activation = 0\n")
+    assert boot.run(*event).lines == ["Nothing is activated by events (global/event_activation).", none]
+    (boot.folder / "system" / "lvm.conf").unlink()
+    boot.run(*event)
+    assert active(boot) == ["plainly"]
+
+
+def test_the_hosts_lists_say_what_is_activated(boot: Machine) -> None:
+    conf = boot.folder / "system" / "lvm.conf"
+    conf.write_text("activation/auto_activation_volume_list = [ ]\n")
+    boot.run("vgchange", "-aay", "vg0")
+    assert active(boot) == []
+    conf.write_text('activation/volume_list = [ "vg0/one" ]\n')
+    boot.run("vgchange", "-ay", "vg0", given=b"one\n")
+    assert active(boot) == ["one"]

@@ -35,7 +35,7 @@ class Counted(Known):
 
     asked = 0
 
-    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
         self.asked += 1
         return super().get(purpose, what, kind)
 

@@ -33,7 +33,7 @@ KINDS = pytest.mark.parametrize("kind", ["luks1", "luks2"])
 class Never(Known):
     """A credential that nobody may ask for."""
 
-    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
         raise AssertionError(f"asked to {purpose} {what}")
 
 

@@ -194,7 +194,7 @@ def test_a_group_that_changed_while_the_passphrase_was_typed_is_planned_again(tm
     class Slow(Known):
         """Another command takes the name that was planned for the keystore meanwhile."""
 
-        def get(self, purpose: str, what: str, kind: str):  # type: ignore[no-untyped-def]
+        def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
             with disks.session() as other:
                 lvs.create(other, "vg0", REQUEST.replace(name="faster"), Known())
             return super().get(purpose, what, kind)

@@ -11,11 +11,13 @@ from cryptlv.host.devices import MemoryDevice
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import lv_remove, pv, vg
 from cryptlv.ops.commit import archive_before, commit_change
+from cryptlv.ops.convert import ImportRequest, import_volume
 from cryptlv.ops.keystore import image_place, keystore_segment
 from cryptlv.ops.undo import last_change, undo
 from cryptlv.ops.vg_split import SplitRequest, vgsplit
 from cryptlv.ops.vgck import find_faults
 from support.disks import REQUEST, Disks, Known
+from support.luks import EXTENT, HEADERS, luks_disks
 from support.served import ServerLock
 
 if TYPE_CHECKING:
@@ -146,3 +148,17 @@ def test_a_command_that_did_not_end_is_told_and_a_test_run_writes_nothing(disks:
         session.test = True
         undo(session, "vg0")
     assert names(disks) == []
+
+
+@pytest.mark.parametrize("is_aligned", [True, False])
+def test_an_import_is_not_undone_but_shown(tmp_path: Path, headers: Path, is_aligned: bool) -> None:
+    """The volume has another type since, and where its header lay may be overwritten."""
+    offset = 5 * EXTENT if is_aligned else HEADERS["luks2"]
+    disks, _ = luks_disks(tmp_path, headers, "luks2", offset, ((0, 100, 24),))
+    with disks.session() as session:
+        import_volume(session, "vg0", "lv", ImportRequest())
+        change = last_change(session, "vg0")
+        assert any("crypt" in line for line in change.lines)
+        assert "vg0/lv was converted" in change.problem
+        with pytest.raises(RefusedError, match="--splitcrypto"):
+            undo(session, "vg0")

@@ -8,7 +8,7 @@ import pytest
 
 from cryptlv.model.vg import LogicalVolume
 from cryptlv.report.lv_display import lv_colons, lv_full, lv_path, lv_scan
-from cryptlv.report.rows import seen_group
+from cryptlv.report.rows import KernelState, seen_group
 from cryptlv.segments.opaque import OpaqueSegment
 from cryptlv.units import format_long_size as size
 
@@ -26,6 +26,21 @@ def test_an_encrypted_volume_that_is_active(seen: SeenGroup) -> None:
     assert "Segments               2" in lines
     assert list(lv_colons(seen, lv)) == ["/dev/vg0/secret:vg0:3:1:-1:0:24576:3:-1:0:-1:-1:-1"]
     assert lv_scan(seen, lv, size) == "ACTIVE            '/dev/vg0/secret' [12.00 MiB] inherit"
+
+
+def test_what_the_kernel_has_active_is_shown_with_its_device(seen: SeenGroup) -> None:
+    lv = seen.vg.lv("data")
+    state = KernelState(number=(253, 7), read_ahead_bytes=131072, open_count=2)
+    group = seen_group(seen.vg, seen.pvs, frozenset((lv.id,)), {lv.id: state})
+    lines = list(lv_full(group, lv, size))
+    for line in (
+        "LV Status              available", "# open                 2", "- currently set to     256",
+        "Block device           253:7",
+    ):  # fmt: skip
+        assert line in lines
+    assert next(lv_colons(group, lv)).endswith(":253:7")
+    suspended = seen_group(seen.vg, seen.pvs, frozenset((lv.id,)), {lv.id: state.replace(is_suspended=True)})
+    assert "LV Status              suspended" in list(lv_full(suspended, lv, size))
 
 
 def test_a_keystore_is_internal_and_has_no_path(seen: SeenGroup) -> None:

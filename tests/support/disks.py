@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from cryptlv.activate.dm_fake import FakeDeviceMapper
     from cryptlv.device import Device
     from cryptlv.host.lvmconf import HostSettings
     from cryptlv.model.vg import VolumeGroup
@@ -30,11 +31,12 @@ class Known:
     """A credential that needs nobody."""
 
     may_retry = False
+    cache_seconds = 0
 
     def __init__(self, secret: bytes = PASSPHRASE) -> None:
         self._secret = secret
 
-    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
         return Passphrase(self._secret)
 
 
@@ -45,8 +47,14 @@ class Disks:
         self.devices = dict(devices)
         self._folder = folder
 
-    def session(self, warn: Callable[[str], None] = lambda _: None, settings: HostSettings | None = None) -> Session:
-        """A session that sees these devices; `warn` is told its warnings, `settings` are stock's on this host."""
+    def session(
+        self,
+        warn: Callable[[str], None] = lambda _: None,
+        settings: HostSettings | None = None,
+        kernel: FakeDeviceMapper | None = None,
+    ) -> Session:
+        """A session that sees these devices; `warn` is told its warnings, `settings` are stock's on this host, and
+        `kernel` stands in for its device-mapper."""
         environ = {"CRYPTLV_SYSTEM_DIR": str(self._folder / "system"), "CRYPTLV_RUN_DIR": str(self._folder / "run")}
         return Session(
             observe_directories(environ, 1000),
@@ -55,6 +63,7 @@ class Disks:
             devices=tuple(self.devices),
             open_device=lambda path, _: self.devices[path],
             warn=warn,
+            kernel=kernel,
         )
 
     def group(self) -> VolumeGroup | None:

@@ -34,11 +34,12 @@ _TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedT
 
 class ServeRequest(Record):
     """What a server process needs besides the keys: `device_paths` by PV id, `ciphers` by keystore as (dm-crypt
-    specification, sector size). `path` is where users shall find it, "" for its place in the run directory."""
+    specification, sector size, whether IVs count such sectors). `path` is where users shall find it, "" for its place
+    in the run directory."""
 
     mapping: VolumeMapping
     device_paths: Mapping[str, str]
-    ciphers: Mapping[str, tuple[str, int]]
+    ciphers: Mapping[str, tuple[str, int, bool]]
     backend: str
     run_dir: str
     path: str = ""
@@ -113,7 +114,7 @@ def decode_request(data: bytes) -> ServeRequest:
     return ServeRequest(
         mapping=_mapping(raw["mapping"]),
         device_paths=raw["device_paths"],
-        ciphers={name: (cipher[0], cipher[1]) for name, cipher in raw["ciphers"].items()},
+        ciphers={name: (cipher[0], cipher[1], cipher[2]) for name, cipher in raw["ciphers"].items()},
         backend=raw["backend"],
         run_dir=raw["run_dir"],
         path=raw["path"],
@@ -127,6 +128,8 @@ def _mapping(fields: dict[str, Any]) -> VolumeMapping:
         kind = _TARGETS[target.pop("kind")]
         if "stripes" in target:
             target["stripes"] = tuple((pv_id, offset) for pv_id, offset in target["stripes"])
+        if "flags" in target:
+            target["flags"] = tuple(target["flags"])
         targets.append(kind(**target))
     layers = tuple(_mapping(layer) for layer in fields["layers"])
     return VolumeMapping(**{**fields, "targets": tuple(targets), "layers": layers})

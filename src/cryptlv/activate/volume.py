@@ -66,8 +66,8 @@ class HeldVolume:
         request = self.request
         for pv_id, path in request.device_paths.items():
             self._devices[pv_id] = FileDevice(path, writable=request.mapping.writable)
-        for name, (spec, sector_size) in request.ciphers.items():
-            self._ciphers[name] = open_sector_cipher(spec, keys[name], sector_size)
+        for name, (spec, sector_size, large) in request.ciphers.items():
+            self._ciphers[name] = open_sector_cipher(spec, keys[name], sector_size, iv_large_sectors=large)
         self.stream = VolumeStream(
             request.mapping, self._devices, self._ciphers, allow_discards=request.allow_discards
         )

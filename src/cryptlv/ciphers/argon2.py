@@ -1,13 +1,14 @@
-"""Argon2 (RFC 9106), by `cryptography`, and the choice of its cost for a time, as cryptsetup chooses it.
+"""Argon2 (RFC 9106), by libargon2, which has a thread for each lane, or by `cryptography`; and its cost for a time.
 
-The choice: 4 passes over as much memory as the time allows; more passes once the memory is at its bound, less memory
-when the time is too short (facts from cryptsetup's lib/crypto_backend/pbkdf_check.c).
+The choice is cryptsetup's: 4 passes over as much memory as the time allows; more passes once the memory is at its
+bound, less memory when the time is too short (facts from cryptsetup's lib/crypto_backend/pbkdf_check.c).
 """
 
 from __future__ import annotations
 
 from cryptlv.ciphers.kdf import KdfParameters, derived_into
 from cryptlv.errors import CipherError
+from cryptlv.libraries import find_libargon2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,24 @@ _MOST_ROUNDS = 20
 
 def argon2(parameters: KdfParameters, passphrase: memoryview, length_bytes: int) -> bytearray:
     """The key of `length_bytes`; the caller wipes it. Raises CipherError when it cannot be made here."""
+    try:
+        find_libargon2()
+    except CipherError:
+        return by_cryptography(parameters, passphrase, length_bytes)
+    return by_libargon2(parameters, passphrase, length_bytes)
+
+
+def by_libargon2(parameters: KdfParameters, passphrase: memoryview, length_bytes: int) -> bytearray:
+    """See `argon2`."""
+    cost = parameters.iterations, parameters.memory_kib, parameters.lanes
+    try:
+        return find_libargon2().hash(parameters.kind, passphrase, parameters.salt, cost, length_bytes)
+    except MemoryError:
+        raise _no_memory(parameters) from None
+
+
+def by_cryptography(parameters: KdfParameters, passphrase: memoryview, length_bytes: int) -> bytearray:
+    """See `argon2`."""
     name = {"argon2id": "Argon2id", "argon2i": "Argon2i"}[parameters.kind]
     try:
         from cryptography.hazmat.primitives.kdf import argon2 as there
@@ -33,7 +52,8 @@ def argon2(parameters: KdfParameters, passphrase: memoryview, length_bytes: int)
         kind = getattr(there, name)
     except (ImportError, AttributeError):
         raise CipherError(
-            f"{parameters.kind} needs a newer Python package cryptography: pip install -U 'cryptlv[crypto]'"
+            f"{parameters.kind} needs libargon2, or a newer Python package cryptography: "
+            "pip install -U 'cryptlv[crypto]'"
         ) from None
     try:
         kdf = kind(
@@ -45,9 +65,13 @@ def argon2(parameters: KdfParameters, passphrase: memoryview, length_bytes: int)
         )
         return derived_into(kdf, passphrase, length_bytes)
     except MemoryError:
-        raise CipherError(f"{parameters.kind}: {parameters.memory_kib} KiB of memory cannot be had now") from None
+        raise _no_memory(parameters) from None
     except Exception as error:  # what the library refuses, by its own classes
         raise CipherError(f"{parameters.kind} cannot be done here: {type(error).__name__}") from None
+
+
+def _no_memory(parameters: KdfParameters) -> CipherError:
+    return CipherError(f"{parameters.kind}: {parameters.memory_kib} KiB of memory cannot be had now")
 
 
 def choose_cost(

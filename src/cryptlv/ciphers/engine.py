@@ -12,7 +12,7 @@ from functools import cache
 
 from cryptlv.ciphers import native
 from cryptlv.ciphers.iv import plan_iv
-from cryptlv.ciphers.spec import check_key_bits, parse_cipher_spec
+from cryptlv.ciphers.spec import SECTOR_SIZES, check_key_bits, parse_cipher_spec
 from cryptlv.errors import CipherError
 from cryptlv.libraries import LIBRARIES, find_library, shortest_seconds
 from cryptlv.secret import VolumeKey
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
         def decrypt(self, buffer: bytearray | memoryview, first_sector: int, /) -> None: ...
 
 
-SECTOR_SIZES = (512, 1024, 2048, 4096)
 NUMPY = "numpy"
 ENGINES = (*LIBRARIES, NUMPY)
 _MEASURED_BYTES = 32 * 1024

@@ -13,6 +13,8 @@ from cryptlv.record import Record
 
 DEFAULT_CIPHER = "aes-xts-plain64"
 DEFAULT_KEY_BITS = 512
+SECTOR_SIZES = (512, 1024, 2048, 4096)
+"""Bytes that are encrypted at a time; dm-crypt knows no others."""
 
 _BLOCK_KEY_BITS = {
     "aes": (128, 192, 256),

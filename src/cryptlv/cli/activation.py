@@ -7,11 +7,12 @@ from cryptlv.errors import EXIT_FAILED, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from cryptlv.cli.options import Arguments
     from cryptlv.cli.terminal import Terminal
+    from cryptlv.ops.activation import Failed
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
 
@@ -19,6 +20,16 @@ KEYFILE = Option(
     long="keyfile",
     takes="FILE|-",
     help="Take the passphrase or key from a file, whole; - is standard input.",
+)
+_KEYFILES = Option(
+    long="keyfile",
+    takes="FILE|DIRECTORY|-",
+    help="The passphrase or key from a file, whole; a directory has one for each store: VG/cryptostoreN or LV UUID.",
+)
+CACHE_TIMEOUT = Option(
+    long="cache-timeout",
+    takes="SECONDS",
+    help="Keep the volume key in the kernel's keyring for so long: nobody is asked for it meanwhile.",
 )
 KEYFILE_PART = (
     Option(long="keyfile-offset", takes="BYTES", help="Leave out so many bytes at the key file's beginning."),
@@ -31,6 +42,10 @@ PBKDF_OPTIONS = (
     Option(long="iter-time", takes="MS", help="How long unlocking may take here; 2000."),
     Option(long="pbkdf-force-iterations", takes="NUMBER", help="An exact count of iterations or passes instead."),
 )
+NO_KEYRING = Option(
+    long="no-keyring",
+    help="Give the kernel keys in its tables, not in its keyring, as for kernels that cannot take them from there.",
+)
 ACTIVATION_OPTIONS = (
     Option(
         long="activate",
@@ -39,11 +54,23 @@ ACTIVATION_OPTIONS = (
         help="Activate (y, also ey, sy), deactivate (n), or activate as at boot (ay).",
     ),
     Option(long="ignoreactivationskip", short="K", help="Activate also what is flagged to be skipped."),
-    Option(long="backend", takes="auto|fuse|nbd", help="Serve as a file, as an NBD export, or as what works here."),
-    KEYFILE,
+    Option(
+        long="backend",
+        takes="auto|dm|fuse|nbd",
+        help="Activate in the kernel, as a file or as an NBD export; auto is the first of them that works here.",
+    ),
+    NO_KEYRING,
+    _KEYFILES,
     *KEYFILE_PART,
+    CACHE_TIMEOUT,
 )
-_BACKENDS = ("auto", "fuse", "nbd")
+EVENT = Option(
+    long="autoactivation",
+    takes="event",
+    help="With -aay, as an event has it: groups whose physical volumes are not all there yet are left alone.",
+)
+_LONGEST_SECONDS = 2**31 - 1
+_BACKENDS = ("auto", "dm", "fuse", "nbd")
 _AUTOMATIC = frozenset(("a", "ay", "ya"))
 """Values of -a that pass over volumes with --setautoactivation n (tools/lvmcmdline.c:activation_arg)."""
 _STATES = dict.fromkeys((*_AUTOMATIC, "y", "e", "ey", "ye", "s", "sy", "ys", "ly", "yl"), True) | dict.fromkeys(
@@ -51,20 +78,29 @@ _STATES = dict.fromkeys((*_AUTOMATIC, "y", "e", "ey", "ye", "s", "sy", "ys", "ly
 )
 
 
-def credentials_of(arguments: Arguments, warn: Callable[[str], None]) -> AbstractContextManager[Credentials]:
-    """The key file, or the part of it, that the options name, else the user; raises UsageError."""
+def credentials_of(
+    arguments: Arguments, warn: Callable[[str], None], *, for_stores: bool = False, only_people: bool = False
+) -> AbstractContextManager[Credentials]:
+    """The key file, or the part of it, that the options name, else the user; raises UsageError.
+
+    With `for_stores` the file may be a directory of them; with `only_people` the user is asked on a terminal alone.
+    """
     from cryptlv.ops.credentials import credential_source
 
+    cache_seconds = arguments.number("cache-timeout")
+    if cache_seconds > _LONGEST_SECONDS:
+        raise UsageError(f"--cache-timeout {cache_seconds} is out of range (0 to {_LONGEST_SECONDS} seconds)")
     part = [option.long for option in KEYFILE_PART if arguments.has(option.long)]
-    if not arguments.has("keyfile"):
-        if part:
-            raise UsageError(f"--{part[0]} needs --keyfile")
-        return credential_source(None, warn)
+    if part and not arguments.has("keyfile"):
+        raise UsageError(f"--{part[0]} needs --keyfile")
     return credential_source(
-        arguments.text("keyfile"),
+        arguments.text("keyfile") if arguments.has("keyfile") else None,
         warn,
         skip_bytes=arguments.number("keyfile-offset"),
         size_bytes=arguments.number("keyfile-size") if arguments.has("keyfile-size") else None,
+        cache_seconds=cache_seconds,
+        for_stores=for_stores,
+        only_people=only_people,
     )
 
 
@@ -75,8 +111,40 @@ def wanted_state(arguments: Arguments) -> bool:
         raise UsageError(f"{arguments.command.name} needs -a y or -a n; see: cryptlv {arguments.command.name} --help")
     if not _STATES[word] and arguments.has("keyfile"):
         raise UsageError("no key is needed to deactivate; leave --keyfile out")
+    if arguments.choice(EVENT.long, ("", "event"), "") and word not in _AUTOMATIC:
+        raise UsageError(f"--{EVENT.long} is for -aay")
     arguments.choice("backend", _BACKENDS, "auto")
     return _STATES[word]
+
+
+def wants_new_active(arguments: Arguments) -> bool | None:
+    """What -a says of a new volume, None for what can be done here; raises UsageError."""
+    if not arguments.has("activate"):
+        return None
+    word = arguments.text("activate").lower()
+    if word not in _STATES:
+        raise UsageError("lvcreate: -a needs y, n or ay")
+    return _STATES[word] and (word not in _AUTOMATIC or arguments.yes_no("setautoactivation") is not False)
+
+
+def refresh_active(
+    session: Session, terminal: Terminal, arguments: Arguments, vg_name: str, lv_names: tuple[str, ...]
+) -> int:
+    """Load the tables of active volumes anew; gives the exit status."""
+    from cryptlv.ops import activation
+
+    with credentials_of(arguments, session.warn) as credentials:
+        done, failed = activation.refresh_active(session, vg_name, lv_names, credentials)
+    for name in done:
+        terminal.detail(f'Logical volume "{vg_name}/{name}" refreshed.')
+    _tell_failures(terminal, vg_name, failed)
+    return EXIT_FAILED if failed else 0
+
+
+def _tell_failures(terminal: Terminal, vg_name: str, failed: Iterable[Failed]) -> None:
+    for failure in failed:
+        name = f"{vg_name}/{failure.name}: "
+        terminal.error(name + str(failure.error).removeprefix(name))
 
 
 def set_active(
@@ -97,7 +165,8 @@ def set_active(
             terminal.detail(f'Logical volume "{vg_name}/{name}" is no longer active.')
     else:
         backend = arguments.choice("backend", _BACKENDS, "auto")
-        with credentials_of(arguments, session.warn) as credentials:
+        automatic = arguments.text("activate").lower() in _AUTOMATIC
+        with credentials_of(arguments, session.warn, for_stores=True, only_people=automatic) as credentials:
             done, failed = activation.activate(
                 session,
                 vg_name,
@@ -105,16 +174,16 @@ def set_active(
                 backend,
                 credentials,
                 ignore_skip=arguments.has("ignoreactivationskip"),
-                automatic=arguments.text("activate").lower() in _AUTOMATIC,
+                automatic=automatic,
+                by_event=arguments.has(EVENT.long),
+                by_keyring=not arguments.has("no-keyring"),
             )
         for volume in done:
-            if volume.already:
+            if volume.already and not automatic:
                 terminal.error(f'Logical volume "{vg_name}/{volume.name}" is active already.')
             if volume.path:
                 terminal.give(volume.path)
-    for failure in failed:
-        name = f"{vg_name}/{failure.name}: "
-        terminal.error(name + str(failure.error).removeprefix(name))
+    _tell_failures(terminal, vg_name, failed)
     if not lv_names:
         count = activation.count_active(session, vg_name)
         terminal.say(f'{count} logical volume(s) in volume group "{vg_name}" now active')

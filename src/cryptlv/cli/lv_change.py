@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import ACTIVATION_OPTIONS, set_active, wanted_state
+from cryptlv.cli.activation import ACTIVATION_OPTIONS, refresh_active, set_active, wanted_state
 from cryptlv.cli.keyslots import KEY_OPTIONS, change_keys, key_action
 from cryptlv.cli.lv import SELECT, targets_by_group
 from cryptlv.cli.options import Command, Option
@@ -50,7 +50,7 @@ def _lvchange(arguments: Arguments) -> int:
         return _change_keys(arguments, action)
     wanted = _wanted(arguments)
     is_change = wanted != _KEPT
-    if not is_change and not arguments.has("activate"):
+    if not is_change and not arguments.has("activate") and not arguments.has("refresh"):
         raise UsageError("lvchange: name what to change; see: cryptlv lvchange --help")
     active = wanted_state(arguments) if arguments.has("activate") else None
     terminal = Terminal(arguments)
@@ -60,6 +60,8 @@ def _lvchange(arguments: Arguments) -> int:
             groups, status = targets_by_group(session, terminal, arguments)
             for vg_name, targets in groups.items():
                 status = max(status, _change(session, terminal, vg_name, targets, wanted))
+        if arguments.has("refresh") and not status:
+            status = _refresh(session, terminal, arguments)
         if active is not None and not status:
             if is_change:
                 terminal.warn("Combining activation change with other commands is not advised.")
@@ -97,6 +99,13 @@ def _activate(session: Session, terminal: Terminal, arguments: Arguments, *, act
     return status
 
 
+def _refresh(session: Session, terminal: Terminal, arguments: Arguments) -> int:
+    wanted, status = _activated(session, terminal, arguments)
+    for vg_name, names in wanted.items():
+        status = max(status, refresh_active(session, terminal, arguments, vg_name, names))
+    return status
+
+
 def _activated(
     session: Session, terminal: Terminal, arguments: Arguments
 ) -> tuple[Mapping[str, tuple[str, ...]], int]:
@@ -122,7 +131,8 @@ LVCHANGE = Command(
         "--removekey [--keyfile FILE] VG/LV",
         "--killkey N VG/LV",
         "--backupkeystore|--restorekeystore FILE VG/LV",
-        "-a y|n|ay [-K] [--keyfile FILE] [--backend auto|fuse|nbd] VG/LV|VG|@TAG ...",
+        "--refresh VG/LV|VG|@TAG ...",
+        "-a y|n|ay [-K] [--keyfile FILE] [--backend auto|dm|fuse|nbd] VG/LV|VG|@TAG ...",
     ),
     options=(
         *ACTIVATION_OPTIONS,
@@ -145,13 +155,15 @@ LVCHANGE = Command(
             help="Leave it out when volumes are activated, but for -K.",
         ),
         Option(long="setautoactivation", takes="y|n", help="Whether -a ay activates it, as at boot."),
+        Option(long="refresh", help="Have the kernel's device of an active volume be as the metadata say."),
         Option(long="zero", short="Z", takes="y|n", help="For thin pools, which are left to lvm2's lvchange."),
         *KEY_OPTIONS,
     ),
     run=_lvchange,
     notes="""
-An active volume is a file (fuse) or the unix socket of an NBD export (nbd); its path is printed. It is served by a
-process of its own until it is deactivated.
+An active volume is a block device in the kernel (dm), a file (fuse) or the unix socket of an NBD export (nbd); its
+path is printed. The kernel is the default for root, where it has device-mapper and all physical volumes are block
+devices. A file or an export is served by a process of its own until it is deactivated.
 
 A keystore that several volumes share has one set of keyslots: what is done to one volume's keys is done to all.
 lvs -o+crypt_keyslots shows them. A key header that was kept in a file opens with the passphrases of that time, also

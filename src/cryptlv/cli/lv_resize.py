@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of
+from cryptlv.cli.activation import CACHE_TIMEOUT, KEYFILE, KEYFILE_PART, credentials_of
 from cryptlv.cli.lv import WIPE
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.progress import PROGRESS_JSON, progress
@@ -108,13 +108,15 @@ _FILE_SYSTEM = (
     ),
     KEYFILE,
     *KEYFILE_PART,
+    CACHE_TIMEOUT,
 )
 _WIPING = (WIPE, PROGRESS_JSON)
 _TYPE = Option(long="type", takes="linear|striped|crypt", help="What is added; the volume's own type.")
 _NOTES = """
-What is added to an encrypted volume is encrypted with the same key, and nobody is asked for it. A volume that is
-active may grow, not shrink. What is cut off is overwritten with --wipe only. With -r the volume must not be active:
-it is opened for e2fsck and resize2fs alone, an encrypted one with its passphrase.
+What is added to an encrypted volume is encrypted with the same key, and nobody is asked for it. A volume that the
+kernel has active has its new size at once. One that is served as a file or export may grow, not shrink, and shows it
+when it is activated again. What is cut off is overwritten with --wipe only. With -r a volume that is not active is
+opened for e2fsck and resize2fs alone, an encrypted one with its passphrase; a mounted file system may grow.
 """
 LVEXTEND = Command(
     name="lvextend",

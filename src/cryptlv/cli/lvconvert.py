@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
 
 _IMPORT, _SPLIT, _KEEP = "import", "splitcrypto", "keep-encrypted"
-_OF_HANDLER = ("cipher", "keysize", "hash")
+_OF_HANDLER = ("cipher", "keysize", "hash", "sector-size", "iv-large-sectors")
 _TYPES = {_IMPORT: "crypt", _SPLIT: "", _KEEP: "linear"}
 
 
@@ -59,6 +59,8 @@ def _convert(session: Session, arguments: Arguments, way: str, credentials: Cred
         cipher=arguments.text("cipher"),
         key_size_bits=arguments.number("keysize"),
         key_hash=arguments.text("hash"),
+        sector_size=arguments.number("sector-size"),
+        has_large_ivs=arguments.has("iv-large-sectors"),
         header_path=arguments.text("header"),
         pvs=pvs,
     )
@@ -103,6 +105,8 @@ LVCONVERT = Command(
         Option(long="cipher", takes="SPEC", help="dm-crypt's specification, with --handler; aes-xts-plain64."),
         Option(long="keysize", takes="BITS", help="Size of the volume key, with --handler; 512."),
         Option(long="hash", takes="NAME", help="Hash of the passphrase, with --handler hashed; sha512."),
+        Option(long="sector-size", takes="BYTES", help="What is encrypted at a time, with --handler; 512."),
+        Option(long="iv-large-sectors", help="IVs count sectors of that size."),
         KEYFILE,
         *KEYFILE_PART,
     ),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, PBKDF_OPTIONS, credentials_of
+from cryptlv.cli.activation import (
+    CACHE_TIMEOUT,
+    KEYFILE,
+    KEYFILE_PART,
+    NO_KEYRING,
+    PBKDF_OPTIONS,
+    credentials_of,
+    wants_new_active,
+)
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.sizes import (
     ALLOCATION,
@@ -29,12 +37,13 @@ _KEYSTORE = (
     Option(long="keysize", takes="BITS", help="Size of the volume key; 512."),
     Option(long="hash", takes="NAME", help="Hash of the passphrase's derivation; sha256, for handler hashed sha512."),
     Option(long="sector-size", takes="BYTES", help="What is encrypted at a time: 512, 1024, 2048 or 4096; 512."),
+    Option(long="iv-large-sectors", help="IVs count sectors of that size; for handlers plain and hashed."),
     *PBKDF_OPTIONS,
     Option(long="luks2-metadata-size", takes="Size[m|UNIT]", help="Size of a copy of the LUKS2 header; 16k."),
     Option(long="luks2-keyslots-size", takes="Size[m|UNIT]", help="Room for keyslots; 8 of them, and what is left."),
 )
 _STORE_ONLY = tuple(option.long for option in _KEYSTORE)
-_CRYPT_ONLY = ("cryptostore", "keyfile", *(option.long for option in KEYFILE_PART), *_STORE_ONLY)
+_CRYPT_ONLY = ("cryptostore", "keyfile", "cache-timeout", *(option.long for option in KEYFILE_PART), *_STORE_ONLY)
 
 
 def _names(arguments: Arguments) -> tuple[str, str, tuple[str, ...]]:
@@ -65,8 +74,6 @@ def _segment_type(arguments: Arguments) -> str:
 
 def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvRequest:
     size = size_of(arguments, signs="")
-    if arguments.has("activate") and arguments.yes_no("activate"):
-        raise UsageError("lvcreate does not activate; use lvchange -ay afterwards")
     return LvRequest(
         name=name,
         size_bytes=size.size_bytes,
@@ -84,6 +91,8 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         minor=minor_of(arguments),
         skips_activation=arguments.yes_no("setactivationskip") is True,
         autoactivates=arguments.yes_no("setautoactivation") is not False,
+        activates=wants_new_active(arguments),
+        keys_in_keyring=not arguments.has("no-keyring"),
         crypto_store=arguments.text("cryptostore").strip("[]"),
         handler=arguments.text("handler", DEFAULT_HANDLER),
         cipher=arguments.text("cipher"),
@@ -95,6 +104,7 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         pbkdf_memory_kib=arguments.number("pbkdf-memory"),
         pbkdf_lanes=arguments.number("pbkdf-parallel"),
         sector_size=arguments.number("sector-size"),
+        has_large_ivs=arguments.has("iv-large-sectors"),
         metadata_bytes=arguments.size_bytes("luks2-metadata-size") or 0,
         keyslots_bytes=arguments.size_bytes("luks2-keyslots-size") or 0,
     )
@@ -139,7 +149,14 @@ LVCREATE = Command(
         *_KEYSTORE,
         KEYFILE,
         *KEYFILE_PART,
-        Option(long="activate", short="a", takes="n", help="Accepted for lvm2's sake: a new volume is not active."),
+        CACHE_TIMEOUT,
+        Option(
+            long="activate",
+            short="a",
+            takes="y|n|ay",
+            help="Activate it in the kernel, or not; y where root has device-mapper and block devices.",
+        ),
+        NO_KEYRING,
         Option(long="zero", short="Z", takes="y|n", help="Whether the first 4 KiB are zeroed; y."),
         Option(long="wipesignatures", short="W", takes="y|n", help="Accepted for lvm2's sake: see --zero."),
     ),

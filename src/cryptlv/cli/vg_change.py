@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cryptlv.cli.activation import ACTIVATION_OPTIONS, set_active, wanted_state
+from cryptlv.cli.activation import ACTIVATION_OPTIONS, EVENT, refresh_active, set_active, wanted_state
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.cli.vg import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
     from cryptlv.ops.session import Session
 
-_NO_OPS = ("refresh", "monitor", "poll")
+_NO_OPS = ("monitor", "poll")
 
 
 def _change_of(arguments: Arguments) -> vg_change.VgChange:
@@ -59,7 +59,7 @@ def _vgchange(arguments: Arguments) -> int:
     changes = new_id or wanted != vg_change.VgChange()
     if arguments.has("deltag") or arguments.has("addtag"):
         changes = True
-    if not changes and not arguments.has("activate") and not any(arguments.has(name) for name in _NO_OPS):
+    if not changes and not arguments.has("activate") and not any(arguments.has(n) for n in ("refresh", *_NO_OPS)):
         raise UsageError("Need one or more command options.")
     active = wanted_state(arguments) if arguments.has("activate") else None
     for name in ("monitor", "poll"):
@@ -74,11 +74,13 @@ def _vgchange(arguments: Arguments) -> int:
                 _agree(session, terminal, name, wanted)
                 vg_change.change(session, name, wanted, new_id=new_id)
                 terminal.say(f'Volume group "{name}" successfully changed')
-            elif active is None:
+            elif active is None and not arguments.has("refresh"):
                 vg_change.look_at(session, name)
 
         names, status = chosen_groups(session, terminal, arguments)
         status = max(status, each_group(terminal, names, change))
+        for name in names if arguments.has("refresh") else ():
+            status = max(status, refresh_active(session, terminal, arguments, name, ()))
         if active is not None:
             for name in names:
                 status = max(status, set_active(session, terminal, arguments, name, (), active=active))
@@ -117,9 +119,10 @@ def _activate(session: Session, terminal: Terminal, arguments: Arguments, *, act
 VGCHANGE = Command(
     name="vgchange",
     summary="Change volume groups; activate or deactivate their volumes.",
-    usage=("OPTION ... [VG|@TAG ...]", "-a y|n [--keyfile FILE] [--backend auto|fuse|nbd] [VG ...]"),
+    usage=("OPTION ... [VG|@TAG ...]", "-a y|n [--keyfile FILE] [--backend auto|dm|fuse|nbd] [VG ...]"),
     options=(
         *ACTIVATION_OPTIONS,
+        EVENT,
         ADDTAG,
         Option(long="deltag", takes="TAG", help="Take a tag away; may be given several times."),
         Option(long="resizeable", short="x", takes="y|n", help="Whether physical volumes may come and go."),
@@ -132,15 +135,16 @@ VGCHANGE = Command(
         AUTOACTIVATION,
         VG_COPIES,
         Option(long="pvmetadatacopies", takes="NUMBER", help="Accepted for lvm2's sake; changes nothing here."),
-        Option(long="refresh", help="Accepted for lvm2's sake: nothing is to be loaded anew."),
-        Option(long="monitor", takes="y|n", help="Accepted for lvm2's sake, likewise."),
+        Option(long="refresh", help="Have the kernel's devices of active volumes be as the metadata say."),
+        Option(long="monitor", takes="y|n", help="Accepted for lvm2's sake: nothing is to be watched."),
         Option(long="poll", takes="y|n", help="Accepted for lvm2's sake, likewise."),
         SELECT,
     ),
     run=_vgchange,
     notes="""
 All changes of a group are made together or not at all. A passphrase is asked for once for each keystore. A volume
-that cannot be activated does not stop the others; the exit status is 5 then.
+that cannot be activated does not stop the others; the exit status is 5 then. With -aay a volume whose key can come
+from a person only is skipped with a warning, unless there is a terminal or a key file.
 """,
 )
 

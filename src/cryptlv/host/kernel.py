@@ -10,17 +10,13 @@ _PREFIX = "LVM-"
 _UUID_CHARACTERS = 32
 
 
-def ids_in_kernel(directory: str = "/sys/block") -> frozenset[str]:
-    """The ids of the logical volumes, of all volume groups, that have a device-mapper device on this machine.
-
-    Such a device's uuid is `LVM-`, the ids of the volume group and of the volume, and perhaps a suffix. What cannot
-    be read is no such device.
-    """
-    found: set[str] = set()
+def uuids_in_kernel(directory: str = "/sys/block") -> tuple[str, ...]:
+    """The UUIDs of all device-mapper devices that have one. What cannot be read is no such device."""
+    found = []
     try:
         names = os.listdir(directory)
     except OSError:
-        return frozenset()
+        return ()
     for name in names:
         if not name.startswith("dm-"):
             continue
@@ -29,7 +25,22 @@ def ids_in_kernel(directory: str = "/sys/block") -> frozenset[str]:
                 uuid = file.read(256).strip()
         except (OSError, ValueError):
             continue
-        ids = uuid.removeprefix(_PREFIX)
-        if ids != uuid and len(ids) >= 2 * _UUID_CHARACTERS:
-            found.add(render_uuid(ids[_UUID_CHARACTERS : 2 * _UUID_CHARACTERS]))
-    return frozenset(found)
+        if uuid:
+            found.append(uuid)
+    return tuple(found)
+
+
+def volume_id(uuid: str) -> str:
+    """The id of the volume that a device-mapper device is, or is a part of; "" when it is none of a volume's.
+
+    Such a device's UUID is `LVM-`, the ids of the volume group and of the volume, and perhaps a suffix.
+    """
+    ids = uuid.removeprefix(_PREFIX)
+    if ids == uuid or len(ids) < 2 * _UUID_CHARACTERS:
+        return ""
+    return render_uuid(ids[_UUID_CHARACTERS : 2 * _UUID_CHARACTERS])
+
+
+def ids_in_kernel(directory: str = "/sys/block") -> frozenset[str]:
+    """The ids of the logical volumes, of all volume groups, that have a device-mapper device on this machine."""
+    return frozenset(filter(None, map(volume_id, uuids_in_kernel(directory))))

@@ -1,7 +1,8 @@
 """What stock lvm2's configuration says that this program must honour (lvm.conf, lvmlocal.conf).
 
 The host's system ID (lib/commands/toolcontext.c:_init_system_id), where locks lie and whether they are waited for,
-whether hints are kept, the devices file's name, and which backups and archives of metadata are kept (_init_backup).
+whether hints are kept, the devices file's name, how extents are aligned, which backups and archives of metadata are
+kept (_init_backup), and which volumes are activated (lib/activate/activate.c:_lv_passes_volumes_filter).
 Within a file and from lvm.conf to lvmlocal.conf, the last value of a setting counts. Profiles, files of host tags
 (`lvm_TAG.conf`) and --config are not looked at.
 """
@@ -27,7 +28,7 @@ RETAIN_MIN = 10
 RETAIN_DAYS = 30
 _MAX_SYSTEM_ID = 128
 _LVM_APPLICATION = "f64406832c2140e8ac5422d1089aae03"
-_SECTIONS = ("global", "local", "devices", "backup")
+_SECTIONS = ("global", "local", "devices", "backup", "activation")
 _TRUE = ("y", "yes", "on", "true")
 
 
@@ -35,7 +36,11 @@ class HostSettings(Record):
     """Settings of this host; the defaults are stock's own. Directories are "" when the configuration has none.
 
     `backup` and `archive` say whether metadata are kept after and before a change; an archive file is dropped when it
-    is older than `retain_days` and there are more than `retain_min`.
+    is older than `retain_days` and there are more than `retain_min`. The extents of a new physical volume are aligned
+    to `data_alignment_mib`, or to what its device likes where that is to be asked.
+
+    `volume_list` has the volumes that may be activated, `auto_activation_volume_list` those that may be at boot (VG,
+    VG/LV or @TAG; None: all); `event_activation` is whether events activate any.
 
     `warnings` has a line for each thing in the configuration that an administrator should know.
     """
@@ -52,6 +57,12 @@ class HostSettings(Record):
     archive_dir: str = ""
     retain_min: int = RETAIN_MIN
     retain_days: int = RETAIN_DAYS
+    data_alignment_mib: int = 1
+    detects_alignment: bool = True
+    detects_alignment_offset: bool = True
+    volume_list: tuple[str, ...] | None = None
+    auto_activation_volume_list: tuple[str, ...] | None = None
+    event_activation: bool = True
     warnings: tuple[str, ...] = ()
 
     def allows(self, system_id: str | None) -> bool:
@@ -81,10 +92,9 @@ def observe_settings(directory: str, hostname: str) -> HostSettings:
     for name in ("lvm.conf", "lvmlocal.conf") if directory else ():
         _gather(os.path.join(directory, name), settings)
     warnings: list[str] = []
-    extra = settings.get("local/extra_system_ids", ())
     return HostSettings(
         system_id=_system_id(settings, hostname, warnings),
-        extra_system_ids=tuple(str(word) for word in extra) if isinstance(extra, tuple) else (str(extra),),
+        extra_system_ids=_words(settings, "local/extra_system_ids") or (),
         locking_dir=_text(settings, "global/locking_dir"),
         waits_for_locks=_flag(settings, "global/wait_for_locks"),
         uses_hints=_text(settings, "devices/hints", "all") != "none",
@@ -95,6 +105,12 @@ def observe_settings(directory: str, hostname: str) -> HostSettings:
         archive_dir=_text(settings, "backup/archive_dir"),
         retain_min=_number(settings, "backup/retain_min", RETAIN_MIN),
         retain_days=_number(settings, "backup/retain_days", RETAIN_DAYS),
+        data_alignment_mib=_number(settings, "devices/default_data_alignment", 1) or 1,
+        detects_alignment=_flag(settings, "devices/data_alignment_detection"),
+        detects_alignment_offset=_flag(settings, "devices/data_alignment_offset_detection"),
+        volume_list=_words(settings, "activation/volume_list"),
+        auto_activation_volume_list=_words(settings, "activation/auto_activation_volume_list"),
+        event_activation=_flag(settings, "global/event_activation"),
         warnings=tuple(warnings),
     )
 
@@ -118,6 +134,14 @@ def _gather(path: str, settings: dict[str, Value]) -> None:
 def _text(settings: Mapping[str, Value], name: str, default: str = "") -> str:
     value = settings.get(name, default)
     return value if isinstance(value, str) else default
+
+
+def _words(settings: Mapping[str, Value], name: str) -> tuple[str, ...] | None:
+    """A list of words, which may be written as one of them; None when it is not there."""
+    value = settings.get(name)
+    if value is None:
+        return None
+    return tuple(str(word) for word in value) if isinstance(value, tuple) else (str(value),)
 
 
 def _flag(settings: Mapping[str, Value], name: str) -> bool:

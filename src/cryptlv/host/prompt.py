@@ -4,6 +4,8 @@ The rules for newlines are cryptsetup's (cryptsetup(8), "Notes on passphrase pro
 newlines and all, and so is standard input named as `--keyfile -`, or the part of them that was asked for; standard
 input that was not named gives one line of 512 bytes at most, without its newline; a terminal gives a line. Bytes are
 bytes: no encoding is looked at. What is read goes into memory that is overwritten, past the interpreter's buffers.
+
+Where several keystores are opened, each can have a key file of its own, in a directory.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import stat
 import sys
 from contextlib import suppress
 
-from cryptlv.errors import CredentialError
+from cryptlv.errors import CredentialError, NobodyToAskError
 from cryptlv.host.system import forbid_dumps
 from cryptlv.names import printable
 from cryptlv.record import Record
@@ -46,23 +48,34 @@ class KeyFile(Record):
 
 
 class CredentialSource:
-    """See `cryptlv.ops.credentials.Credentials`. `key_file` is None to ask."""
+    """See `cryptlv.ops.credentials.Credentials`. `key_file` is None to ask, with `only_people` only on a terminal."""
 
-    def __init__(self, key_file: KeyFile | None, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        key_file: KeyFile | None,
+        warn: Callable[[str], None],
+        cache_seconds: int = 0,
+        *,
+        only_people: bool = False,
+    ) -> None:
         self._key_file = key_file
         self._warn = warn
+        self.cache_seconds = cache_seconds
+        self._only_people = only_people
         self._whole: Passphrase | None = None
 
     @property
     def may_retry(self) -> bool:
         return self._key_file is None and os.isatty(_STDIN)
 
-    def get(self, purpose: str, what: str, kind: str) -> Passphrase:
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
         forbid_dumps()
         if self._key_file is not None:
             return self._from_file(kind)
         if os.isatty(_STDIN):
             return self._from_terminal(purpose, what, kind)
+        if self._only_people:
+            raise NobodyToAskError(f"its {kind} is needed, and there is no terminal to ask on (see --keyfile)")
         line = _read_line(_STDIN, f"standard input holds no {kind} for {what}; give it there or with --keyfile")
         return _checked(line, f"the {kind} for {what} on standard input is empty")
 
@@ -93,6 +106,33 @@ class CredentialSource:
                     first.close()
                     raise CredentialError(f"the two {kind}s are not the same; nothing changed")
         return first
+
+
+class KeyDirectory:
+    """See `cryptlv.ops.credentials.Credentials`. `place` is a directory with a key file for each keystore; the same
+    part of each counts."""
+
+    may_retry = False
+
+    def __init__(self, place: KeyFile, warn: Callable[[str], None], cache_seconds: int = 0) -> None:
+        self._place = place
+        self._warn = warn
+        self.cache_seconds = cache_seconds
+
+    def get(self, purpose: str, what: str, kind: str, names: tuple[str, ...] = ()) -> Passphrase:
+        forbid_dumps()
+        for name in names:
+            path = os.path.join(self._place.path, name)
+            if os.path.lexists(path):
+                return _read_key_file(self._place.replace(path=path), kind, self._warn)
+        where, shown = printable(self._place.path), " or ".join(map(printable, names))
+        raise NobodyToAskError(f"its {kind} is needed, and the key directory {where} has no file {shown}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is kept."""
 
 
 def _checked(data: bytearray, problem_when_empty: str) -> Passphrase:

@@ -143,8 +143,12 @@ def check_room(places: Sequence[Place], after: VolumeGroup, env: Environment) ->
         _locate(place, text + b"\0", vg)
 
 
-def write_metadata(places: Sequence[Place], after: VolumeGroup, env: Environment) -> Outcome:
+def write_metadata(
+    places: Sequence[Place], after: VolumeGroup, env: Environment, before_commit: Callable[[], None] | None = None
+) -> Outcome:
     """Make `after` the committed value, its seqno raised by one, in every place.
+
+    `before_commit` is called when all is written and nothing is in force yet; when it fails, nothing will be.
 
     Raises CheckError or NoSpaceError before anything is written, CommitError (outcome "reverted") when a failure left
     the old value in force, and CommitError (outcome "uncertain") when the devices do not let us know.
@@ -163,6 +167,8 @@ def write_metadata(places: Sequence[Place], after: VolumeGroup, env: Environment
         for place, location in located:
             place.write_header(place.header.with_slots(place.header.committed, location))
         _flush(places)
+        if before_commit is not None:
+            before_commit()
     except CryptlvError as error:
         _revert(places)
         raise CommitError(f"{error}; volume group {printable(vg.name)} is unchanged", outcome="reverted") from error

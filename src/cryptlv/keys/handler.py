@@ -26,8 +26,9 @@ class KeystoreRequest(Record):
 
     `iter_time_ms` is how long unlocking may take, `force_iterations` an exact count of PBKDF2's iterations or
     Argon2's passes instead. `pbkdf` is one of ciphers/kdf.py:KDFS, `pbkdf_memory_kib` and `pbkdf_lanes` are for
-    Argon2. `sector_size` is in bytes; `metadata_bytes` and `keyslots_bytes` are the sizes of a header's parts. Images
-    take whole units of `unit_bytes`, so that a handler may use the rest of the last one.
+    Argon2. `sector_size` is in bytes, and with `has_large_ivs` the IVs count such sectors; `metadata_bytes` and
+    `keyslots_bytes` are the sizes of a header's parts. Images take whole units of `unit_bytes`, so that a handler may
+    use the rest of the last one.
     """
 
     cipher: str = ""
@@ -39,6 +40,7 @@ class KeystoreRequest(Record):
     pbkdf_memory_kib: int = 0
     pbkdf_lanes: int = 0
     sector_size: int = 0
+    has_large_ivs: bool = False
     metadata_bytes: int = 0
     keyslots_bytes: int = 0
     unit_bytes: int = 0
@@ -68,6 +70,7 @@ _OPTIONS = {
     "pbkdf_memory_kib": "pbkdf-memory",
     "pbkdf_lanes": "pbkdf-parallel",
     "sector_size": "sector-size",
+    "has_large_ivs": "iv-large-sectors",
     "metadata_bytes": "luks2-metadata-size",
     "keyslots_bytes": "luks2-keyslots-size",
 }
@@ -100,7 +103,8 @@ class KeystoreAttributes(Record):
 
 
 class CipherParameters(Record):
-    """What the sector engine, or dm-crypt, needs besides the key.
+    """What the sector engine, or dm-crypt, needs besides the key; with `has_large_ivs` IVs count sectors of
+    `sector_size` instead of 512 bytes.
 
     `remarks` are what a user should know of the image, such as damage that does no harm yet; `mends` are the bytes,
     by their offset in the image, that would make it whole.
@@ -109,6 +113,7 @@ class CipherParameters(Record):
     cipher: str
     key_size_bits: int
     sector_size: int = 512
+    has_large_ivs: bool = False
     remarks: tuple[str, ...] = ()
     mends: tuple[tuple[int, bytes], ...] = ()
 

@@ -17,6 +17,7 @@ from cryptlv.ciphers.kdf import HASHES, check_hash, new_hash
 from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
 from cryptlv.errors import CipherError, KeystoreError
 from cryptlv.keys.handler import PASSPHRASE, CipherParameters, KeystoreDraft, refuse_options
+from cryptlv.keys.sectors import sector_extra, sectors_of
 from cryptlv.names import printable
 from cryptlv.secret import VolumeKey
 
@@ -39,7 +40,7 @@ class HashedHandler:
     credential_kind = PASSPHRASE
 
     def draft(self, request: KeystoreRequest) -> KeystoreDraft:
-        refuse_options(self.name, request, ("key_hash",))
+        refuse_options(self.name, request, ("key_hash", "sector_size", "has_large_ivs"))
         spec, bits = choose(request.cipher, request.key_size_bits)
         key_hash = request.key_hash or DEFAULT_HASH
         parse_hash(key_hash, bits // 8)
@@ -50,6 +51,7 @@ class HashedHandler:
             key_hash=key_hash,
             image_bytes=0,
             request=request,
+            extra=sector_extra(request),
         )
 
     def create(
@@ -64,7 +66,10 @@ class HashedHandler:
             parse_hash(attributes.key_hash, attributes.key_size_bits // 8)
         except CipherError as error:
             raise KeystoreError(f"the metadata of this hashed keystore cannot be used: {error}") from None
-        return CipherParameters(cipher=spec.render(), key_size_bits=attributes.key_size_bits)
+        size, large = sectors_of(attributes)
+        return CipherParameters(
+            cipher=spec.render(), key_size_bits=attributes.key_size_bits, sector_size=size, has_large_ivs=large
+        )
 
     def unlock(self, attributes: KeystoreAttributes, image: bytes, credential: Secret) -> VolumeKey:
         parameters = self.parameters(attributes, image)

@@ -88,9 +88,11 @@ if TYPE_CHECKING:
             credential: Secret,
             request: KeystoreRequest,
             env: Environment,
+            *,
+            like: int | None = None,
         ) -> bytes:
-            """The image with the volume key under a further credential, in a keyslot that is free; raises
-            CredentialError for an empty credential, too."""
+            """The image with the volume key under a further credential, in a keyslot that is free, with the priority
+            and tokens of keyslot `like`; raises CredentialError for an empty credential, too."""
 
         def without_key(self, image: bytes, number: int, env: Environment) -> bytes:
             """The image without a keyslot, its key material overwritten."""

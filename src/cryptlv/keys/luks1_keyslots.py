@@ -76,6 +76,8 @@ class Luks1Keyslots:
         credential: Secret,
         request: KeystoreRequest,
         env: Environment,
+        *,
+        like: int | None = None,
     ) -> bytes:
         header = decode_header(image)
         iterations = request.force_iterations

@@ -18,7 +18,6 @@ from cryptlv.ciphers.argon2 import (
     MIN_PASSES,
     choose_cost,
 )
-from cryptlv.ciphers.engine import SECTOR_SIZES
 from cryptlv.ciphers.kdf import (
     KDFS,
     MAX_MEMORY_KIB,
@@ -33,13 +32,14 @@ from cryptlv.ciphers.kdf import (
     pbkdf2,
     pbkdf2_iterations_per_second,
 )
-from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
+from cryptlv.ciphers.spec import SECTOR_SIZES, check_key_bits, choose, parse_cipher_spec
 from cryptlv.errors import CipherError, CredentialError, KeystoreError
 from cryptlv.keys.handler import PASSPHRASE, CipherParameters, KeystoreDraft, check_agreement
 from cryptlv.keys.luks1 import DIGEST_MS, check_count
 from cryptlv.keys.luks2_header import HEADER_SIZES, changed_copy, decode_header, encode_header, new_copy
 from cryptlv.keys.luks2_json import IGNORE, LUKS2, MAX_KEYSLOTS, MAX_TOKENS, PREFER, SALT_BYTES
 from cryptlv.keys.material import derived_key, find_damage, mark, material_bytes, nothing_opened, seal, unseal
+from cryptlv.keys.sectors import check_sector_size
 from cryptlv.names import printable
 from cryptlv.secret import VolumeKey
 from cryptlv.units import round_up
@@ -77,9 +77,9 @@ class Luks2Handler:
 
     def draft(self, request: KeystoreRequest) -> KeystoreDraft:
         spec, bits = choose(request.cipher, request.key_size_bits)
-        if request.sector_size not in (0, *SECTOR_SIZES):
-            sizes = ", ".join(map(str, SECTOR_SIZES))
-            raise CipherError(f"sector size {request.sector_size} is not one of {sizes}")
+        if request.has_large_ivs:
+            raise CipherError("a LUKS2 header cannot say that IVs count large sectors: leave --iv-large-sectors out")
+        check_sector_size(request)
         check_kdf_request(request)
         metadata_bytes, keyslots_bytes = _sizes(request, bits // 8)
         return KeystoreDraft(
@@ -378,8 +378,10 @@ def add_key(
     credential: Secret,
     kdf: KdfParameters,
     env: Environment,
+    like: int | None = None,
 ) -> None:
-    """Put the volume key under a credential into keyslot `number` of `image`, in place.
+    """Put the volume key under a credential into keyslot `number` of `image`, in place; it gets the priority and the
+    tokens of keyslot `like`, whose successor it is.
 
     Raises KeystoreError for a slot that is in use or beyond the last, a key that is not the volume's, or an area
     without room; CredentialError for an empty credential; CipherError.
@@ -423,9 +425,20 @@ def add_key(
     changed = tree | {
         "keyslots": tree["keyslots"] | {str(number): slot},
         "digests": tree["digests"] | {str(digest.number): entry | {"keyslots": [*entry["keyslots"], str(number)]}},
-        "tokens": _marked(tree["tokens"], number, mark(kdf.salt, material)),
+        "tokens": _marked(_inherited(tree["tokens"], like, number), number, mark(kdf.salt, material)),
     }
+    priority = tree["keyslots"].get(str(like), {}).get("priority")
+    if priority is not None:
+        slot["priority"] = priority
     _put(image, changed_copy(copy, changed, len(image)))
+
+
+def _inherited(tokens: dict[str, Any], like: int | None, number: int) -> dict[str, Any]:
+    """The tokens with a keyslot wherever another one is (lib/setup.c:crypt_keyslot_change_by_passphrase)."""
+    return {
+        key: token | {"keyslots": [*token["keyslots"], str(number)]} if str(like) in token["keyslots"] else token
+        for key, token in tokens.items()
+    }
 
 
 def remove_key(image: bytearray, number: int, env: Environment) -> None:

@@ -103,10 +103,12 @@ class Luks2Keyslots:
         credential: Secret,
         request: KeystoreRequest,
         env: Environment,
+        *,
+        like: int | None = None,
     ) -> bytes:
         kdf = choose_kdf(request, request.key_hash or DEFAULT_HASH, len(volume_key), env)
         changed = bytearray(image)
-        add_key(changed, number, volume_key=volume_key, credential=credential, kdf=kdf, env=env)
+        add_key(changed, number, volume_key=volume_key, credential=credential, kdf=kdf, env=env, like=like)
         return bytes(changed)
 
     def without_key(self, image: bytes, number: int, env: Environment) -> bytes:

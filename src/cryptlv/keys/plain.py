@@ -9,6 +9,7 @@ from __future__ import annotations
 from cryptlv.ciphers.spec import check_key_bits, choose, parse_cipher_spec
 from cryptlv.errors import CipherError, CredentialError, KeystoreError
 from cryptlv.keys.handler import VOLUME_KEY, CipherParameters, KeystoreDraft, refuse_options
+from cryptlv.keys.sectors import sector_extra, sectors_of
 from cryptlv.secret import VolumeKey
 
 TYPE_CHECKING = False
@@ -28,10 +29,16 @@ class PlainHandler:
     credential_kind = VOLUME_KEY
 
     def draft(self, request: KeystoreRequest) -> KeystoreDraft:
-        refuse_options(self.name, request)
+        refuse_options(self.name, request, ("sector_size", "has_large_ivs"))
         spec, bits = choose(request.cipher, request.key_size_bits)
         return KeystoreDraft(
-            handler=self.name, cipher=spec.render(), key_size_bits=bits, key_hash="", image_bytes=0, request=request
+            handler=self.name,
+            cipher=spec.render(),
+            key_size_bits=bits,
+            key_hash="",
+            image_bytes=0,
+            request=request,
+            extra=sector_extra(request),
         )
 
     def create(
@@ -45,7 +52,10 @@ class PlainHandler:
             check_key_bits(spec, attributes.key_size_bits)
         except CipherError as error:
             raise KeystoreError(f"the metadata of this plain keystore cannot be used: {error}") from None
-        return CipherParameters(cipher=spec.render(), key_size_bits=attributes.key_size_bits)
+        size, large = sectors_of(attributes)
+        return CipherParameters(
+            cipher=spec.render(), key_size_bits=attributes.key_size_bits, sector_size=size, has_large_ivs=large
+        )
 
     def unlock(self, attributes: KeystoreAttributes, image: bytes, credential: Secret) -> VolumeKey:
         return _key(credential, self.parameters(attributes, image).key_size_bits)

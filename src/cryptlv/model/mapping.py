@@ -62,13 +62,14 @@ class CryptTarget(Target):
     """Sectors encrypted on one physical volume (dm-crypt).
 
     The tweak of the target's sector n is `iv_offset_sectors + n`; the key and cipher are those of the keystore LV
-    `crypto_store`.
+    `crypto_store`. `flags` are dm-crypt's words for how it works (`--crypt-flags`), which say nothing of the bytes.
     """
 
     pv_id: str
     offset_sectors: int
     crypto_store: str
     iv_offset_sectors: int
+    flags: tuple[str, ...] = ()
 
     @property
     def pv_ids(self) -> frozenset[str]:
@@ -78,7 +79,8 @@ class CryptTarget(Target):
 class VolumeMapping(Record):
     """All targets of a volume, without gaps, in order; together `length_sectors`.
 
-    `layers` are the mappings of the hidden volumes below, whose ids stand where else those of PVs do.
+    `layers` are the mappings of the hidden volumes below, whose ids stand where else those of PVs do. `read_ahead`
+    (sectors, None for what the kernel thinks fit) and `minor` (None for any) are for devices of the kernel's.
     """
 
     vg_name: str
@@ -89,6 +91,8 @@ class VolumeMapping(Record):
     targets: tuple[Target, ...]
     writable: bool = True
     layers: tuple[VolumeMapping, ...] = ()
+    read_ahead: int | None = None
+    minor: int | None = None
 
     @property
     def pv_ids(self) -> frozenset[str]:
@@ -142,4 +146,6 @@ def _mapped(vg: VolumeGroup, lv: LogicalVolume, lookup: PlaceLookup) -> VolumeMa
         targets=tuple(target for segment in lv.segments for target in segment.targets(lookup)),
         writable=lv.is_writable and vg.is_writable,
         layers=tuple(_mapped(vg, vg.lv(name), lookup) for name in below),
+        read_ahead=lv.read_ahead,
+        minor=lv.minor if "FIXED_MINOR" in lv.status else None,
     )

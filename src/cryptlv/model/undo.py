@@ -88,6 +88,9 @@ def _check_same_places(
             raise _refused(f"{name} is or was of type {printable(segment.shown_type)}; see lvm2's vgcfgrestore")
         if segment.type_name == "crypt-keystore":
             raise _refused(f"keystore {name} was changed")
+    kinds = [{segment.type_name == "crypt" for segment in value.segments} for value in (lv, old)]
+    if kinds[0] != kinds[1]:
+        raise _refused(f"{name} was converted; see lvconvert --import, --splitcrypto and --keep-encrypted")
     common_le = min(lv.length_le, old.length_le)
     cuts = sorted({part.start_le for part in (*lv.segments, *old.segments) if part.start_le < common_le})
     for start_le, end_le in zip(cuts, [*cuts[1:], common_le], strict=True):

@@ -167,10 +167,10 @@ def spared(session: Session, vg: VolumeGroup, *, keep: bool) -> VolumeGroup:
 
 def refuse_active(session: Session, vg: VolumeGroup, names: Sequence[str], say: Callable[[str], str]) -> None:
     """Raise InUseError, with the line that `say` makes of the first name, when one of these volumes is active."""
-    from cryptlv.activate.process import active_lv_ids
     from cryptlv.errors import InUseError
+    from cryptlv.ops.kernel import active_ids
 
-    active = active_lv_ids(session.directories.run_dir)
+    active = active_ids(session)
     for name in names:
         if vg.lv(name).id in active:
             raise InUseError(say(printable(name)))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import CryptlvError
+from cryptlv.errors import ActivationError, CryptlvError
 from cryptlv.host.archive import write_archive, write_backup
 from cryptlv.host.signals import held_back
 from cryptlv.host.store import ignore_areas, plan_areas, plan_places, prepare, write_metadata
 from cryptlv.model.allocate import used_extents
 from cryptlv.names import printable
 from cryptlv.ondisk.vgrender import LvTexts, render_backup
+from cryptlv.ops.kernel import live_change
 from cryptlv.ops.pv import mark_used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.host.scan import Group
+    from cryptlv.host.store import Outcome, Place
     from cryptlv.model.vg import VolumeGroup
+    from cryptlv.ops.kernel import LiveChange
     from cryptlv.ops.session import Session
 
 
@@ -28,8 +31,11 @@ def commit_change(
     `group.pv_paths` and `group.unmarked`. Each PV is noted under the name that its device has now, one that is
     missing under the last that is known, and as missing. With --test everything is checked and rendered and nothing
     is written. The value before is kept, unless the group is new (seqno 0), or without `archive`: for a step of a
-    change whose beginning is in the archive. Raises what `write_metadata` raises, and DeviceError when the archive
-    cannot be written; the old metadata is then in force.
+    change whose beginning is in the archive. What the kernel has active of what is changed follows: its new tables
+    are loaded before, it is suspended for the moment of the commit, and is resumed after it. Raises what
+    `write_metadata` raises, DeviceError when the archive cannot be written, DeviceMapperError when the kernel does
+    not take a table: the old metadata are then in force. Raises ActivationError when the change is made and the
+    kernel has not followed.
     """
     after = _with_places(group, after)
     texts = LvTexts()
@@ -42,8 +48,9 @@ def commit_change(
         plan_places(areas, lambda path: session.device(path, writable=True))
         for areas in plan_areas(group.areas, after.metadata_copies, use_all=use_all_areas)
     )
+    live = live_change(session, group, after)
     with held_back():
-        outcome = write_metadata(used, after, session.env)
+        outcome, problem = _write(used, after, session, live)
         for miss in (*outcome.misses, *ignore_areas(ignored)):
             session.warn(f"{miss}; its copy of the metadata is old, and is renewed by the next change")
         _mark_used(session, group, outcome.vg)
@@ -51,7 +58,31 @@ def commit_change(
             if area.header is None:
                 session.warn(f"{area.path}: its damaged metadata area was not written")
         backup_after(session, outcome.vg, texts)
+    if problem is not None:
+        raise ActivationError(f"the change of {printable(after.name)} is made, but {problem}")
     return outcome.vg
+
+
+def _write(
+    used: list[Place], after: VolumeGroup, session: Session, live: LiveChange | None
+) -> tuple[Outcome, CryptlvError | None]:
+    """Write the metadata, and have the kernel follow; what it could not do.
+
+    Between `freeze` and `finish` nothing else is done: the system's own files may be on a suspended volume.
+    """
+    if live is None:
+        return write_metadata(used, after, session.env), None
+    live.prepare()
+    try:
+        outcome = write_metadata(used, after, session.env, live.freeze)
+    except BaseException:
+        live.undo()
+        raise
+    try:
+        live.finish()
+    except CryptlvError as error:
+        return outcome, error
+    return outcome, None
 
 
 def _mark_used(session: Session, group: Group, vg: VolumeGroup) -> None:

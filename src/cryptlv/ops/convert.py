@@ -20,7 +20,7 @@ from cryptlv.names import printable
 from cryptlv.ops.candidates import choose_candidates
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.copying import BLOCK_BYTES
-from cryptlv.ops.keystore import MAX_IMAGE_BYTES, image_place
+from cryptlv.ops.keystore import MAX_IMAGE_BYTES, image_place, open_with
 from cryptlv.ops.lv import refuse_active
 from cryptlv.ops.lv_plan import policy_of
 from cryptlv.record import Record
@@ -55,6 +55,8 @@ class ImportRequest(Record):
     cipher: str = ""
     key_size_bits: int = 0
     key_hash: str = ""
+    sector_size: int = 0
+    has_large_ivs: bool = False
     header_path: str = ""
     pvs: tuple[PvArgument, ...] = ()
 
@@ -185,6 +187,7 @@ def _plan(session: Session, group: Group, lv_name: str, found: _Found, request: 
         cipher=attributes.cipher,
         key_size_bits=attributes.key_size_bits,
         key_hash=attributes.key_hash,
+        extra=attributes.extra,
     )
     make = makers_of(session, group, lv, request.pvs, segment, found.iv_base_sectors)
     return plan_import(group.vg, lv, found.payload, make)
@@ -202,7 +205,7 @@ def _find(session: Session, group: Group, lv_name: str, request: ImportRequest) 
                 f"{where} has a segment of type {printable(segment.shown_type)}, which is not imported"
             )
     if request.handler:
-        return _found_without_header(request)
+        return _found_without_header(request, vg.extent_size_bytes)
     if request.header_path:
         head = read_header_file(request.header_path)
         header, place = find_header(head), printable(request.header_path)
@@ -220,17 +223,26 @@ def _find(session: Session, group: Group, lv_name: str, request: ImportRequest) 
     return _found_header(vg, lv, where, header, head, is_in_front=not request.header_path)
 
 
-def _found_without_header(request: ImportRequest) -> _Found:
+def _found_without_header(request: ImportRequest, extent_bytes: int) -> _Found:
     from cryptlv.ops.handlers import find_handler
 
     wanted = KeystoreRequest(
-        cipher=request.cipher, key_size_bits=request.key_size_bits, key_hash=request.key_hash, unit_bytes=1
+        cipher=request.cipher,
+        key_size_bits=request.key_size_bits,
+        key_hash=request.key_hash,
+        sector_size=request.sector_size,
+        has_large_ivs=request.has_large_ivs,
+        unit_bytes=extent_bytes,
     )
     draft: KeystoreDraft = find_handler(request.handler).draft(wanted)
     if draft.image_bytes:
         raise UsageError(f"handler {printable(request.handler)} has a header of its own: leave --handler out")
     attributes = KeystoreAttributes(
-        handler=draft.handler, cipher=draft.cipher, key_size_bits=draft.key_size_bits, key_hash=draft.key_hash
+        handler=draft.handler,
+        cipher=draft.cipher,
+        key_size_bits=draft.key_size_bits,
+        key_hash=draft.key_hash,
+        extra=draft.extra,
     )
     payload = Payload(offset_sectors=0, header_sectors=0, is_in_front=False)
     return _Found(attributes=attributes, image=b"", payload=payload)
@@ -299,7 +311,6 @@ def _refuse_known(session: Session, group: Group, found: _Found) -> None:
 
 def _try_key(session: Session, group: Group, lv_name: str, found: _Found, credentials: Credentials) -> None:
     """Get the key, and see whether a file system that is known fits; raises RefusedError when it does not."""
-    from cryptlv.ciphers.engine import open_sector_cipher
     from cryptlv.host.signatures import filesystem_bytes
     from cryptlv.ops.handlers import find_handler
 
@@ -315,7 +326,7 @@ def _try_key(session: Session, group: Group, lv_name: str, found: _Found, creden
         length = min(_PROBED_BYTES, room) // parameters.sector_size * parameters.sector_size
         places = places_of(map_volume(group.vg, lv), start, length // SECTOR_SIZE)
         plain = bytearray(read_places(session, group, places))
-        cipher = open_sector_cipher(parameters.cipher, key, parameters.sector_size)
+        cipher = open_with(parameters, key)
         cipher.decrypt(plain, found.iv_base_sectors)
         cipher.close()
     wanted = filesystem_bytes(bytes(plain))

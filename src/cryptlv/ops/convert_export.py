@@ -12,11 +12,11 @@ from cryptlv.keys.headers import LUKS1, LUKS2, find_header, with_data_at
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.model.convert import plan_export
 from cryptlv.names import printable
-from cryptlv.ops.activation import KeystoreView
+from cryptlv.ops.activation import view_of
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.convert import Converted, check_convertible, described, makers_of, perform, read_header_file
 from cryptlv.ops.keyslots import write_steps
-from cryptlv.ops.keystore import attributes_of, image_place, keystore_segment, read_image
+from cryptlv.ops.keystore import image_place, keystore_segment, read_image
 from cryptlv.record import Record
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.units import SECTOR_SIZE
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cryptlv.host.scan import Group
     from cryptlv.model.convert import Conversion
     from cryptlv.model.vg import LogicalVolume
+    from cryptlv.ops.activation import KeystoreView
     from cryptlv.ops.candidates import PvArgument
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
@@ -149,7 +150,7 @@ def _planned(session: Session, group: Group, lv_name: str, pvs: tuple[PvArgument
     (base,), (store_name,) = bases, stores
     segment = keystore_segment(vg, store_name)
     image = read_image(session, vg, store_name, group.pv_paths)
-    view = KeystoreView(attributes=attributes_of(segment), image=image)
+    view = view_of(vg, store_name, image)
     has_header = segment.handler in (LUKS1, LUKS2)
     if not has_header and (not in_front or image):
         raise RefusedError(

@@ -1,9 +1,10 @@
 """File systems on volumes: ext2, ext3 and ext4 grown and shrunk with e2fsprogs, as lvm2's fsadm does.
 
-The volume must not be active. For as long as the programs run it is served as a file of its own, through FUSE, so
-that they see an encrypted or striped volume as what it is, and nobody else can activate it meanwhile. No lock of
-lvm2's is held then. Keys come from a ring that the caller keeps: a passphrase is asked for once though a volume is
-served twice.
+The programs work on the kernel's device where the volume is active there; a file system that is mounted is grown by
+the kernel. For one that is not active there is such a device for as long as the programs run, or where the kernel
+cannot do that a file, through FUSE: so they see an encrypted or striped volume as what it is. No lock of lvm2's is
+held then. Keys come from a ring that the caller keeps: a passphrase is asked for once though a volume is opened
+twice.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from contextlib import contextmanager
 from cryptlv.activate.process import stop_server
 from cryptlv.errors import FilesystemError, InUseError, RefusedError
 from cryptlv.names import printable
-from cryptlv.ops.activation import activate_one
-from cryptlv.ops.lv import refuse_active
+from cryptlv.ops.activation import activate_one, deactivate
+from cryptlv.ops.kernel import KERNEL, is_possible, kernel_ids
+from cryptlv.ops.lv import refuse_served
 from cryptlv.units import SECTOR_SIZE, format_size
 
 TYPE_CHECKING = False
@@ -33,11 +35,11 @@ _PATIENCE_SECONDS = 10.0
 
 
 def filesystem_of(session: Session, vg_name: str, lv_name: str, keys: KeyRing) -> str:
-    """What is on a volume that is not active: libblkid's word for it, such as `ext4`; "" for nothing that is known.
+    """What is on a volume: libblkid's word for it, such as `ext4`; "" for nothing that is known.
 
-    Raises NotFoundError, InUseError when it is active, ActivationError, and what unlocking raises.
+    Raises NotFoundError, InUseError when it is served, ActivationError, and what unlocking raises.
     """
-    with _served(session, vg_name, lv_name, keys) as path:
+    with _opened(session, vg_name, lv_name, keys) as path:
         return _type_at(path)
 
 
@@ -46,7 +48,7 @@ def check_resizable(session: Session, vg_name: str, lv_name: str, keys: KeyRing)
 
     Called before a change of size is committed. Raises what `filesystem_of` raises, too.
     """
-    with _served(session, vg_name, lv_name, keys) as path:
+    with _opened(session, vg_name, lv_name, keys) as path:
         _refuse_others(f"{vg_name}/{lv_name}", path)
 
 
@@ -70,36 +72,52 @@ def grow_filesystem(session: Session, vg_name: str, lv_name: str, keys: KeyRing)
 
 def _resize(session: Session, vg_name: str, lv_name: str, new_size_bytes: int | None, keys: KeyRing) -> None:
     name = f"{vg_name}/{lv_name}"
-    with _served(session, vg_name, lv_name, keys) as path:
+    with _opened(session, vg_name, lv_name, keys) as path:
         _refuse_others(name, path)
-        _run(name, "e2fsck", "-f", "-p", path, accepts=_CORRECTED, may_stop=True)
+        held = _held(session, path)
+        if held and new_size_bytes is not None:
+            raise InUseError(f"{name} is {held}: a file system is made smaller only when it is not mounted")
+        if not held:
+            _run(name, "e2fsck", "-f", "-p", path, accepts=_CORRECTED, may_stop=True)
         size = [] if new_size_bytes is None else [f"{new_size_bytes // SECTOR_SIZE}s"]
         _run(name, "resize2fs", path, *size)
     of = "" if new_size_bytes is None else f" to {format_size(new_size_bytes)}"
     session.inform(f"File system on {name} resized{of}.")
 
 
-@contextmanager
-def _served(session: Session, vg_name: str, lv_name: str, keys: KeyRing) -> Iterator[str]:
-    """The path of a volume that is served for this alone. When it ends without an error all is on the disks."""
-    from cryptlv.host.kernel import ids_in_kernel
+def _held(session: Session, path: str) -> str:
+    """Where a kernel's device is mounted; "" for one that is not, and for a file of ours."""
+    from cryptlv.activate.dm import holder_of
 
+    number = session.kernel.number_of(path)
+    return holder_of(number) if number else ""
+
+
+@contextmanager
+def _opened(session: Session, vg_name: str, lv_name: str, keys: KeyRing) -> Iterator[str]:
+    """The path of a volume for programs; one that is not active is opened for this alone. When it ends without an
+    error all is on the disks."""
     name = f"{printable(vg_name)}/{printable(lv_name)}"
     with session.locked(vg_name, write=False):
         group = session.world().group(vg_name)
         lv = group.vg.lv(lv_name)
-    refuse_active(session, group.vg, lv)
-    if lv.id in ids_in_kernel():
-        raise InUseError(f"{name} is active in the kernel; deactivate it first with lvm2's lvchange")
+    refuse_served(session, group.vg, lv)
     if not lv.is_writable:
         raise RefusedError(f"{name} is read-only: its file system cannot be resized")
-    active = activate_one(session, vg_name, lv_name, "fuse", keys)
+    if lv.id in kernel_ids(session):
+        yield f"/dev/{vg_name}/{lv_name}"
+        return
+    in_kernel = is_possible(session, group.pv_paths.values())
+    active = activate_one(session, vg_name, lv_name, KERNEL if in_kernel else "fuse", keys)
     if active.already:
         raise InUseError(f"{name} was activated by another command meanwhile; deactivate it first")
     try:
         yield active.path
     finally:
-        stop_server(session.directories.run_dir, lv.id, patience_seconds=_PATIENCE_SECONDS)
+        if in_kernel:
+            deactivate(session, vg_name, (lv_name,))
+        else:
+            stop_server(session.directories.run_dir, lv.id, patience_seconds=_PATIENCE_SECONDS)
 
 
 def _type_at(path: str) -> str:

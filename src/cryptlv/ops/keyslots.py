@@ -13,9 +13,10 @@ from cryptlv.host.signals import held_back
 from cryptlv.keys.handler import KeystoreRequest as KeystoreRequest  # noqa: PLC0414 - for cli/
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.names import printable
-from cryptlv.ops.activation import KeystoreView
+from cryptlv.ops.activation import view_of
 from cryptlv.ops.credentials import with_credential
-from cryptlv.ops.keystore import attributes_of, image_place, keystore_segment, read_image
+from cryptlv.ops.keystore import image_place, keystore_segment, read_image
+from cryptlv.ops.slack import wipe_slack
 from cryptlv.record import Record
 from cryptlv.segments.keystore import KeystoreSegment
 from cryptlv.units import SECTOR_SIZE
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cryptlv.host.scan import Group
     from cryptlv.keys.keyslots import Keyslots
     from cryptlv.model.vg import VolumeGroup
+    from cryptlv.ops.activation import KeystoreView
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
     from cryptlv.secret import Secret, VolumeKey
@@ -69,9 +71,7 @@ def _store(session: Session, group: Group, lv_name: str) -> Store:
     if len(names) != 1:
         what = f"has {len(names)} keystores: name one of them" if names else "is not encrypted"
         raise RefusedError(f"logical volume {shown} {what}")
-    attributes = attributes_of(keystore_segment(group.vg, names[0]))
-    image = read_image(session, group.vg, names[0], group.pv_paths)
-    view = KeystoreView(attributes=attributes, image=image)
+    view = view_of(group.vg, names[0], read_image(session, group.vg, names[0], group.pv_paths))
     return Store(vg_name=group.vg.name, name=names[0], shown=shown, view=view)
 
 
@@ -119,7 +119,7 @@ def change_key(
     place = store.keyslots.free_keyslot(store.view.image, None, request)
     gone, key = _find(session, store, old, number)
     with key:
-        after = _with_key(session, store, key, new, place, request)
+        after = _with_key(session, store, key, new, place, request, like=gone)
     last = store.keyslots.without_key(after, gone, session.env)
     if not session.test:
         put(session, store, after)
@@ -180,14 +180,17 @@ def _with_key(
     new: Credentials,
     place: int,
     request: KeystoreRequest,
+    *,
+    like: int | None = None,
 ) -> bytes:
-    """The image with the key under a new passphrase in a free keyslot, which has been opened with it."""
+    """The image with the key under a new passphrase in a free keyslot, which it opens and which has the properties of
+    keyslot `like`."""
     from cryptlv.ops.handlers import find_handler
 
     keyslots, view = store.keyslots, store.view
     kind = find_handler(view.attributes.handler).credential_kind
     with new.get("create", f"{store.shown} (new)", kind) as credential:
-        after = keyslots.with_key(view.image, place, key, credential, request, session.env)
+        after = keyslots.with_key(view.image, place, key, credential, request, session.env, like=like)
         _, proof = keyslots.find(view.attributes, after, credential, place)
         with proof:
             if not proof.matches(key):
@@ -202,9 +205,7 @@ def put(session: Session, store: Store, after: bytes, *, wipes_late: bool = Fals
     """
     with session.locked(store.vg_name, write=True):
         group = session.writable_group(store.vg_name, missing_ok=True)
-        now = _store(session, group, store.name)
-        if now.view != store.view:
-            raise InUseError(f"the keystore of {store.shown} was changed by another command meanwhile; try again")
+        _check_same(_store(session, group, store.name), store)
         place = image_place(group.vg, keystore_segment(group.vg, store.name))
         if place is None:
             raise KeystoreError(f"the keystore of {store.shown} has no place on a disk")
@@ -214,6 +215,7 @@ def put(session: Session, store: Store, after: bytes, *, wipes_late: bool = Fals
             write_steps(device, offset_bytes, store.view.image, after, store.keyslots, wipes_late=wipes_late)
             if device.read(offset_bytes, len(after)) != after:
                 raise KeystoreError(f"{device.path}: the keystore of {store.shown} does not read back")
+            wipe_slack(session, group, store.name)
 
 
 def write_steps(
@@ -304,7 +306,8 @@ def restore_keystore(session: Session, vg_name: str, lv_name: str, path: str) ->
 
     Raises DeviceError when it cannot be read; KeystoreError when it is none, of another cipher or key size than the
     metadata say, or too long; RefusedError when it is another volume's, or, but for -f, when the one that is there
-    cannot tell whose it is.
+    cannot tell whose it is. Where both have a key in the same place the header is put into free extents, as no order
+    of writes would leave a key that opens at every moment; raises NoSpaceError when there are none, but for -f.
     """
     from cryptlv.errors import DeviceError
     from cryptlv.ops.handlers import find_handler
@@ -331,5 +334,42 @@ def restore_keystore(session: Session, vg_name: str, lv_name: str, path: str) ->
     if there and keyslots.identity(kept) != there:
         raise RefusedError(f"{printable(path)}: is the header of another volume or key, not of {store.shown}")
     after = kept + image[len(kept) :]
-    if not session.test:
+    if session.test:
+        return
+    if session.force or _is_safe_in_place(keyslots, image, after):
         put(session, store, after, wipes_late=True)
+    else:
+        _put_elsewhere(session, store, after)
+
+
+def _is_safe_in_place(keyslots: Keyslots, before: bytes, after: bytes) -> bool:
+    """Whether the key material of `after` has room beside all that is in use in `before`, or is there already."""
+    for start, length in _areas(keyslots, after):
+        for other, other_length in _areas(keyslots, before):
+            common = slice(max(start, other), min(start + length, other + other_length))
+            if before[common] != after[common]:
+                return False
+    return True
+
+
+def _put_elsewhere(session: Session, store: Store, after: bytes) -> None:
+    from cryptlv.errors import NoSpaceError
+    from cryptlv.ops.keystore_place import put_elsewhere
+
+    with session.locked(store.vg_name, write=True):
+        group = session.writable_group(store.vg_name)
+        _check_same(_store(session, group, store.name), store)
+        try:
+            put_elsewhere(session, group, store.name, store.shown, after)
+        except NoSpaceError as error:
+            raise NoSpaceError(
+                f"{error}; another key is in the same place in the header, and -f overwrites it there: then keep "
+                "the file until that is done, as an interruption leaves a keystore that nothing opens"
+            ) from None
+        wipe_slack(session, group, store.name)
+
+
+def _check_same(now: Store, store: Store) -> None:
+    """Raise InUseError when a keystore is no longer what was looked at."""
+    if now.view != store.view:
+        raise InUseError(f"the keystore of {store.shown} was changed by another command meanwhile; try again")

@@ -18,11 +18,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.device import Device
-    from cryptlv.keys.handler import KeystoreDraft
+    from cryptlv.keys.handler import CipherParameters, KeystoreDraft
     from cryptlv.model.nodes import Item
     from cryptlv.model.vg import Area, LogicalVolume, PvArea, VolumeGroup
     from cryptlv.ops.session import Session
+    from cryptlv.secret import VolumeKey
 
 MAX_IMAGE_BYTES = 32 * MIB
 """No more of a keystore's extents is read than this; key headers are smaller."""
@@ -45,6 +47,15 @@ def attributes_of(segment: KeystoreSegment) -> KeystoreAttributes:
         key_size_bits=segment.key_size_bits,
         key_hash=segment.key_hash,
         extra=extra,
+    )
+
+
+def open_with(parameters: CipherParameters, key: VolumeKey) -> SectorCipher:
+    """The sectors' cipher under a volume key; raises CipherError for one that cannot be had on this machine."""
+    from cryptlv.ciphers.engine import open_sector_cipher
+
+    return open_sector_cipher(
+        parameters.cipher, key, parameters.sector_size, iv_large_sectors=parameters.has_large_ivs
     )
 
 
@@ -133,8 +144,13 @@ def mend_image(
 def wipe_images(
     session: Session, vg: VolumeGroup, gone: tuple[LogicalVolume, ...], pv_paths: Mapping[str, str]
 ) -> None:
-    """Overwrite the images of keystores that were removed; a failure is a warning, as the removal is done."""
+    """Overwrite the images of keystores that were removed, and forget their keys; a failure is a warning, as the
+    removal is done."""
     for lv in gone:
+        if any(isinstance(segment, KeystoreSegment) for segment in lv.segments):
+            from cryptlv.ops.key_cache import forget_key
+
+            forget_key(lv.id)
         for segment in lv.segments:
             place = image_place(vg, segment) if isinstance(segment, KeystoreSegment) else None
             if place is None:

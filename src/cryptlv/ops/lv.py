@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from cryptlv.errors import CipherError, CryptlvError, InUseError, UsageError
+from cryptlv.errors import ActivationError, CipherError, CryptlvError, InUseError, UsageError
 from cryptlv.names import check_lv_name, check_vg_name, printable
 from cryptlv.ops.commit import commit_change
+from cryptlv.ops.kernel import activate_in_kernel, check_possible, is_possible, kernel_ids
 from cryptlv.ops.lv_plan import DEFAULT_HANDLER, LvPlan, LvRequest, plan_volume, shared_store
 
 TYPE_CHECKING = False
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cryptlv.ops.session import Session
     from cryptlv.secret import Secret, VolumeKey
 
-__all__ = ["DEFAULT_HANDLER", "LvRequest", "create", "refuse_active"]
+__all__ = ["DEFAULT_HANDLER", "LvRequest", "create", "refuse_active", "refuse_served"]
 
 WIPE_BYTES = 4096
 """A new volume's first bytes are zeroed, so that no old signature is seen in it."""
@@ -33,8 +34,9 @@ def create(
 
     The key is made, and written and read back where the keystore is stored, before the metadata names it: a failure
     leaves the volume group as it was. Nobody is asked for a passphrase before the plan has been found good, and no
-    lock is held meanwhile. Raises UsageError, NotFoundError, ExistsError, NoSpaceError, CipherError, CredentialError,
-    CommitError, DeviceError.
+    lock is held meanwhile. It is activated in the kernel where that can be, unless `request.activates` says something
+    else. Raises UsageError, NotFoundError, ExistsError, NoSpaceError, CipherError, CredentialError, CommitError,
+    DeviceError, and ActivationError when it is made, but not active as it should be.
     """
     check_vg_name(vg_name)
     if request.name:
@@ -47,10 +49,11 @@ def create(
         return _create_crypt(session, vg_name, request, credentials)
     with session.locked(vg_name, write=True):
         group = session.writable_group(vg_name)
+        _check_activation(session, group, request)
         plan = plan_volume(session, group, request)
         after = commit_change(session, group, plan.after)
         if not session.test:
-            _wipe_start(session, group, plan.replace(after=after), request, {})
+            _start(session, group, plan.replace(after=after), request, {})
     return plan.lv
 
 
@@ -62,6 +65,7 @@ def _create_crypt(
     handler = find_handler(request.handler)
     with session.locked(vg_name, write=False):
         group = session.writable_group(vg_name)
+        _check_activation(session, group, request)
         draft = handler.draft(_keystore_request(request, group.vg.extent_size_bytes))
         plan = plan_volume(session, group, request, draft)
     if session.test:
@@ -72,7 +76,8 @@ def _create_crypt(
     with credentials.get("create", what, handler.credential_kind) as credential:
         image, volume_key = handler.create(draft, credential, session.env, _rfc4122(session.env.random_bytes(16)))
         with volume_key, session.locked(vg_name, write=True):
-            return _commit_crypt(session, vg_name, request, _Made(handler, draft, image, volume_key, credential))
+            made = _Made(handler, draft, image, volume_key, credential)
+            return _commit_crypt(session, vg_name, request, made, credentials.cache_seconds)
 
 
 class _Made:
@@ -90,16 +95,26 @@ class _Made:
         self.credential = credential
 
 
-def _commit_crypt(session: Session, vg_name: str, request: LvRequest, made: _Made) -> LogicalVolume:
-    from cryptlv.ops.keystore import attributes_of, keystore_segment
+def _commit_crypt(
+    session: Session, vg_name: str, request: LvRequest, made: _Made, cache_seconds: int
+) -> LogicalVolume:
+    from cryptlv.ops.activation import view_of
+    from cryptlv.ops.keystore import read_image
 
     group = session.writable_group(vg_name)
     plan = plan_volume(session, group, request, made.draft)
     assert plan.store is not None  # noqa: S101 - a plan with a draft has a keystore
     _store_image(session, group, plan.store, made)
-    commit_change(session, group, plan.after)
-    parameters = made.handler.parameters(attributes_of(keystore_segment(plan.after, plan.store.name)), made.image)
-    _wipe_start(session, group, plan, request, {plan.store.name: (parameters, made.volume_key)})
+    after = commit_change(session, group, plan.after)
+    view = view_of(plan.after, plan.store.name, made.image)
+    if cache_seconds:
+        from cryptlv.ops.key_cache import keep_key
+
+        image = read_image(session, plan.after, plan.store.name, group.pv_paths)
+        keep_key(view.replace(image=image), made.volume_key, cache_seconds, session.warn)
+    parameters = made.handler.parameters(view.attributes, made.image)
+    keys = {plan.store.name: (parameters, made.volume_key)}
+    _start(session, group, plan.replace(after=after), request, keys)
     return plan.lv
 
 
@@ -141,18 +156,18 @@ def _rfc4122(random: bytes) -> str:
 def _create_sharing(
     session: Session, vg_name: str, request: LvRequest, credentials: Credentials | None
 ) -> LogicalVolume:
-    """A volume with the key of others; the key itself is needed for the zeroing of its first bytes only."""
-    from cryptlv.ops.activation import KeyRing, KeystoreView
-    from cryptlv.ops.keystore import attributes_of, keystore_segment, read_image
+    """A volume with the key of others; the key itself is needed to zero its first bytes, and to activate it."""
+    from cryptlv.ops.activation import KeyRing, view_of
+    from cryptlv.ops.keystore import read_image
 
-    def view_of(group: Group) -> KeystoreView:
+    def shared_view(group: Group) -> KeystoreView:
         name = shared_store(group.vg, request.crypto_store).name
-        image = read_image(session, group.vg, name, group.pv_paths)
-        return KeystoreView(attributes=attributes_of(keystore_segment(group.vg, name)), image=image)
+        return view_of(group.vg, name, read_image(session, group.vg, name, group.pv_paths))
 
     with session.locked(vg_name, write=False):
         group = session.writable_group(vg_name)
-        view = view_of(group)
+        is_active = _check_activation(session, group, request)
+        view = shared_view(group)
         parameters = _wide_parameters(view, request.crypto_store)
         plan = plan_volume(session, group, request)
     if session.test:
@@ -161,18 +176,18 @@ def _create_sharing(
         raise UsageError("an encrypted volume needs a passphrase or key")
     with KeyRing(credentials, session.warn) as keys:
         volume_keys = {}
-        if request.is_zeroed:
+        if request.is_zeroed or is_active:
             key = keys.unlock(vg_name, request.crypto_store, view, plan.lv.name)
             volume_keys[request.crypto_store] = (parameters, key)
         with session.locked(vg_name, write=True):
             group = session.writable_group(vg_name)
-            if view_of(group) != view:
+            if shared_view(group) != view:
                 raise InUseError(
                     f"{vg_name}/{request.crypto_store} was changed by another command meanwhile; try again"
                 )
             plan = plan_volume(session, group, request)
-            commit_change(session, group, plan.after)
-            _wipe_start(session, group, plan, request, volume_keys)
+            after = commit_change(session, group, plan.after)
+            _start(session, group, plan.replace(after=after), request, volume_keys)
     return plan.lv
 
 
@@ -191,6 +206,37 @@ def _wide_parameters(view: KeystoreView, store_name: str) -> CipherParameters:
     return parameters
 
 
+def _check_activation(session: Session, group: Group, request: LvRequest) -> bool:
+    """Whether the new volume will be activated; raises RefusedError, DeviceMapperError when it must be and cannot."""
+    paths = group.pv_paths.values()
+    if request.activates:
+        check_possible(session, paths)
+    wanted = request.activates if request.activates is not None else is_possible(session, paths)
+    return wanted and not request.skips_activation
+
+
+def _start(
+    session: Session,
+    group: Group,
+    plan: LvPlan,
+    request: LvRequest,
+    keys: dict[str, tuple[CipherParameters, VolumeKey]],
+) -> None:
+    """What is done with a new volume: zero its first bytes, and activate it. Raises ActivationError."""
+    from cryptlv.model.mapping import map_volume
+
+    _wipe_start(session, group, plan, request, keys)
+    if not _check_activation(session, group, request):
+        return
+    name = plan.lv.name
+    try:
+        mapping = map_volume(plan.after, plan.after.lv(name))
+        by_keyring = request.keys_in_keyring
+        activate_in_kernel(session, group.replace(vg=plan.after), mapping, keys, by_keyring=by_keyring)
+    except CryptlvError as error:
+        raise ActivationError(f'logical volume "{name}" is created, but is not active: {error}') from None
+
+
 def _wipe_start(
     session: Session,
     group: Group,
@@ -202,14 +248,14 @@ def _wipe_start(
     if not request.is_zeroed:
         return
     from cryptlv.activate.stream import VolumeStream
-    from cryptlv.ciphers.engine import open_sector_cipher
     from cryptlv.model.mapping import map_volume
+    from cryptlv.ops.keystore import open_with
 
     ciphers: dict[str, SectorCipher] = {}
     try:
         mapping = map_volume(plan.after, plan.after.lv(plan.lv.name)).replace(writable=True)
         for name, (parameters, key) in keys.items():
-            ciphers[name] = open_sector_cipher(parameters.cipher, key, parameters.sector_size)
+            ciphers[name] = open_with(parameters, key)
         devices = {pv_id: session.device(group.pv_paths[pv_id], writable=True) for pv_id in mapping.pv_ids}
         stream = VolumeStream(mapping, devices, ciphers)
         stream.write(0, bytes(min(WIPE_BYTES, mapping.length_sectors * 512)))
@@ -221,13 +267,25 @@ def _wipe_start(
             cipher.close()
 
 
-def refuse_active(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
-    """Raise InUseError when a volume is being served, or when the kernel has it active, as stock lvm2 does that."""
+def refuse_served(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
+    """Raise what a change of a volume that the kernel can follow is refused for: InUseError when it is being served,
+    RefusedError when the kernel has it active and its devices are stock lvm2's to manage."""
     from cryptlv.activate.process import find_server
-    from cryptlv.host.kernel import ids_in_kernel
+    from cryptlv.model.stack import stack_uuids
 
     name = f"{vg.name}/{printable(lv.name)}"
-    if lv.id in ids_in_kernel():
-        raise InUseError(f"logical volume {name} is active in the kernel; first: lvm lvchange -an {name}")
+    if find_server(session.directories.run_dir, lv.id) is not None:
+        raise InUseError(f"logical volume {name} is active; deactivate it first: cryptlv lvchange -an {name}")
+    if lv.id in kernel_ids(session):
+        stack_uuids(vg, lv)
+
+
+def refuse_active(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
+    """Raise InUseError when a volume is being served, or when the kernel has it active."""
+    from cryptlv.activate.process import find_server
+
+    name = f"{vg.name}/{printable(lv.name)}"
+    if lv.id in kernel_ids(session):
+        raise InUseError(f"logical volume {name} is active in the kernel; first: cryptlv lvchange -an {name}")
     if find_server(session.directories.run_dir, lv.id) is not None:
         raise InUseError(f"logical volume {name} is active; deactivate it first: cryptlv lvchange -an {name}")

@@ -49,6 +49,7 @@ class LvRequest(Record):
 
     `percent_of` makes `extents` a percentage of VG, FREE or PVS. `crypto_store` is a keystore to share, "" for a new
     one, to which the fields from `handler` on belong. Without `is_zeroed` the first 4 KiB are left as they are.
+    `activates` None is yes where the kernel can do it, and `keys_in_keyring` says how it gets the key then.
     """
 
     name: str
@@ -67,6 +68,8 @@ class LvRequest(Record):
     minor: int | None = None
     skips_activation: bool = False
     autoactivates: bool = True
+    activates: bool | None = None
+    keys_in_keyring: bool = True
     crypto_store: str = ""
     handler: str = DEFAULT_HANDLER
     cipher: str = ""
@@ -78,6 +81,7 @@ class LvRequest(Record):
     pbkdf_memory_kib: int = 0
     pbkdf_lanes: int = 0
     sector_size: int = 0
+    has_large_ivs: bool = False
     metadata_bytes: int = 0
     keyslots_bytes: int = 0
 

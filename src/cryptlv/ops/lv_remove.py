@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from cryptlv.activate.process import active_lv_ids, stop_server
+from cryptlv.activate.process import find_server, stop_server
 from cryptlv.errors import CryptlvError
 from cryptlv.model.edit import removed_lvs
 from cryptlv.model.lv_edit import Removal, remove_lvs
 from cryptlv.names import is_keystore_name, printable
 from cryptlv.ops.commit import commit_change
+from cryptlv.ops.kernel import active_ids, deactivate_in_kernel
 from cryptlv.ops.lv import refuse_active
 from cryptlv.ops.wipe import wipe_freed
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cryptlv.host.scan import Group
-    from cryptlv.model.vg import VolumeGroup
+    from cryptlv.model.vg import LogicalVolume, VolumeGroup
     from cryptlv.ops.copying import Watch
     from cryptlv.ops.session import Session
 
@@ -79,7 +80,7 @@ def _commit(session: Session, group: Group, removal: Removal, wipe_watch: Watch 
 
 def _questions(session: Session, vg: VolumeGroup, names: Sequence[str]) -> list[tuple[str, str]]:
     """What must be asked before volumes are removed, one after the other: (volume, question)."""
-    active = active_lv_ids(session.directories.run_dir)
+    active = active_ids(session)
     by_name = {lv.name: lv for lv in vg.lvs}
     questions: list[tuple[str, str]] = []
     gone: list[str] = []
@@ -106,7 +107,7 @@ def _close(
     session: Session, vg: VolumeGroup, lv_names: Sequence[str], *, may_close: bool
 ) -> tuple[tuple[str, ...], list[CryptlvError]]:
     """Deactivate the volumes that are active; the names of all that are not active then, and why others still are."""
-    active = active_lv_ids(session.directories.run_dir)
+    active = active_ids(session)
     closed: list[str] = []
     problems: list[CryptlvError] = []
     by_name = {lv.name: lv for lv in vg.lvs}
@@ -116,9 +117,15 @@ def _close(
             if lv is not None and lv.id in active:
                 if not may_close:
                     refuse_active(session, vg, lv)
-                if not session.test:
-                    stop_server(session.directories.run_dir, lv.id)
+                _deactivate(session, vg, lv)
             closed.append(name)
         except CryptlvError as error:
             problems.append(error)
     return tuple(closed), problems
+
+
+def _deactivate(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
+    deactivate_in_kernel(session, vg, lv)
+    run_dir = session.directories.run_dir
+    if not session.test and find_server(run_dir, lv.id) is not None:
+        stop_server(run_dir, lv.id)

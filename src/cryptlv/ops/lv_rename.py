@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptlv.model.lv_edit import rename_lv
 from cryptlv.names import check_lv_name
 from cryptlv.ops.commit import commit_change
-from cryptlv.ops.lv import refuse_active
+from cryptlv.ops.lv import refuse_served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def rename(session: Session, vg_name: str, old: str, new: str) -> None:
     """Give a volume another name, and its hidden parts names that follow it, in one commit.
 
-    Raises UsageError for a name that is not allowed, NotFoundError, ExistsError, InUseError when it is active (its
-    server has the path), RefusedError, CommitError.
+    What the kernel has active is renamed there. Raises UsageError for a name that is not allowed, NotFoundError,
+    ExistsError, InUseError when it is served (its server has the path), RefusedError, CommitError, DeviceMapperError.
     """
     check_lv_name(vg_name, new)
     with session.locked(vg_name, write=True):
         group = session.writable_group(vg_name)
         after = rename_lv(group.vg, old, new)
-        refuse_active(session, group.vg, group.vg.lv(old))
+        refuse_served(session, group.vg, group.vg.lv(old))
         commit_change(session, group, after)

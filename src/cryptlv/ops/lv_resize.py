@@ -197,7 +197,8 @@ def resize(
 ) -> ResizePlan:
     """Make a volume longer or shorter, in one commit; gives what was done.
 
-    An active volume may grow; it shows its new size when it is activated again. With `foreseen` nothing else is done
+    What the kernel has active has its new size at once. One that is served may grow, and shows it when it is
+    activated again. With `foreseen` nothing else is done
     than what that says of the sizes. With `wipe_watch` what was cut off is overwritten after the commit, while nobody
     else can have it. Raises what `plan` raises, InUseError, DeviceError, CommitError.
     """
@@ -215,10 +216,10 @@ def resize(
 
 def _check_use(session: Session, group: Group, planned: ResizePlan) -> None:
     from cryptlv.activate.process import find_server
-    from cryptlv.ops.lv import refuse_active
+    from cryptlv.ops.lv import refuse_served
 
     lv = group.vg.lv(planned.lv_name)
     if planned.is_shorter:
-        refuse_active(session, group.vg, lv)
+        refuse_served(session, group.vg, lv)
     elif find_server(session.directories.run_dir, lv.id) is not None:
         session.warn(f"{group.vg.name}/{lv.name} is active: it shows its new size when it is activated again")

@@ -18,7 +18,7 @@ from cryptlv.ondisk.layout import FixedPlaces, plan_layout
 from cryptlv.ondisk.mda import MDA_HEADER_BYTES, MdaHeader, decode_mda_header, encode_mda_header
 from cryptlv.ops.consent import ask_nobody, raise_error, take_each
 from cryptlv.record import Record
-from cryptlv.units import SECTOR_SIZE, format_size
+from cryptlv.units import MIB, SECTOR_SIZE, format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,13 +166,14 @@ def plan_new(session: Session, world: World, path: str, options: PvOptions) -> t
             raise ExistsError(f'UUID {options.pv_id} already in use on "{pv.path}".')
     if options.size_bytes > device.size_bytes:
         session.warn(f"{path}: Overriding real size. You could lose data.")
+    alignment, offset = _alignment(session, path, options)
     layout = plan_layout(
         options.size_bytes or device.size_bytes,
         path=path,
         metadata_size_bytes=options.metadata_size_bytes,
         metadata_copies=options.metadata_copies,
-        data_alignment_bytes=options.data_alignment_bytes,
-        data_alignment_offset_bytes=options.data_alignment_offset_bytes,
+        data_alignment_bytes=alignment,
+        data_alignment_offset_bytes=offset,
         bootloader_area_bytes=options.bootloader_area_bytes,
         fixed=options.fixed,
     )
@@ -183,6 +184,17 @@ def plan_new(session: Session, world: World, path: str, options: PvOptions) -> t
         ]
     label = layout.label(options.pv_id or session.env.new_uuid(), options.label_sector)
     return NewPv(label=label, options=options), tuple(questions)
+
+
+def _alignment(session: Session, path: str, options: PvOptions) -> tuple[int, int]:
+    """What extents are aligned to and how far on they begin, in bytes: as asked for, else as the device likes it."""
+    from cryptlv.host.topology import Topology, data_alignment, observe_topology
+
+    settings, topology = session.settings, observe_topology(path)
+    detected = topology if settings.detects_alignment else Topology()
+    alignment = options.data_alignment_bytes or data_alignment(settings.data_alignment_mib * MIB, detected)
+    found = topology.offset_bytes if settings.detects_alignment_offset else 0
+    return alignment, options.data_alignment_offset_bytes or found
 
 
 def _about_use(
@@ -220,9 +232,9 @@ def used_by(world: World, found: FoundPv) -> str:
 
 def refuse_served(session: Session, group: Group | None, path: str) -> None:
     """Raise InUseError when a volume of the group that a device belongs to is active: it may be open."""
-    from cryptlv.activate.process import active_lv_ids
+    from cryptlv.ops.kernel import active_ids
 
-    active = active_lv_ids(session.directories.run_dir)
+    active = active_ids(session)
     lv = next((lv for lv in group.vg.lvs if lv.id in active), None) if group else None
     if group is not None and lv is not None:
         name = f"{printable(group.vg.name)}/{printable(lv.name)}"

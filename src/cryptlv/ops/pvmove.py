@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 
-from cryptlv.activate.process import active_lv_ids
 from cryptlv.errors import (
     DeviceError,
     KeystoreError,
@@ -20,7 +19,6 @@ from cryptlv.errors import (
     RefusedError,
     UsageError,
 )
-from cryptlv.host.kernel import ids_in_kernel
 from cryptlv.model.allocate import POLICIES
 from cryptlv.model.move import (
     Place,
@@ -35,6 +33,7 @@ from cryptlv.model.move import (
 from cryptlv.names import printable
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.copying import BLOCK_BYTES, CopyRun, Unwatched, copy_runs
+from cryptlv.ops.kernel import active_ids
 from cryptlv.ops.wipe import wipe
 from cryptlv.record import Record
 from cryptlv.units import MIB, SECTOR_SIZE, format_size
@@ -282,7 +281,7 @@ def _targets(session: Session, group: Group, words: Iterable[str]) -> tuple[Plac
 
 def _held(session: Session, vg: VolumeGroup) -> frozenset[str]:
     """The names of the volumes that are active, by our servers or in the kernel, and of all that they are made of."""
-    active = active_lv_ids(session.directories.run_dir) | ids_in_kernel()
+    active = active_ids(session)
     return _with_parts(vg, (lv.name for lv in vg.lvs if lv.id in active)) if active else frozenset()
 
 

@@ -63,14 +63,15 @@ def _groups(
 
 def _seen(session: Session, world: World, groups: Iterable[Group]) -> tuple[SeenGroup, ...]:
     """Groups with what is known of them besides their metadata."""
-    from cryptlv.activate.process import active_lv_ids
+    from cryptlv.ops.kernel import active_ids, kernel_states
 
-    active = active_lv_ids(session.directories.run_dir)
+    active = active_ids(session)
+    kernel = kernel_states(session) if active else {}
     seen = []
     for group in groups:
         mine = {pv.id for pv in group.vg.pvs}
         pvs = {pv.label.pv_id: _seen_pv(pv) for pv in world.pvs if pv.label.pv_id in mine}
-        seen.append(seen_group(group.vg, pvs, active))
+        seen.append(seen_group(group.vg, pvs, active, kernel))
     return tuple(seen)
 
 

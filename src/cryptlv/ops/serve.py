@@ -85,14 +85,14 @@ def _started(
     session: Session,
     names: Sequence[tuple[str, str]],
     credentials: Credentials,
-    start: Callable[[int, ServeRequest, Mapping[str, VolumeKey]], str],
+    start: Callable[[int, ServeRequest, Mapping[str, VolumeKey]], tuple[str, str]],
     options: ServeOptions,
 ) -> None:
     """Unlock the volumes one by one and start each; one that is active already is an error."""
     with KeyRing(credentials, session.warn) as keys:
         for number, (vg_name, lv_name) in enumerate(names):
 
-            def begin(request: ServeRequest, keys: Mapping[str, VolumeKey], number: int = number) -> str:
+            def begin(request: ServeRequest, keys: Mapping[str, VolumeKey], number: int = number) -> tuple[str, str]:
                 mapping = request.mapping.replace(writable=request.mapping.writable and not options.read_only)
                 return start(number, request.replace(mapping=mapping, allow_discards=options.allow_discards), keys)
 
@@ -113,10 +113,10 @@ def _serve_exports(
     foreground = Foreground()
     try:
 
-        def hold(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> str:
+        def hold(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
             make_private_directory(os.path.join(request.run_dir, "@servers"))
             foreground.hold(exports[number], request, keys)
-            return ""
+            return "", "nbd"
 
         _started(session, names, credentials, hold, options)
         if session.test:
@@ -187,14 +187,14 @@ def _serve_files(
             except CryptlvError as error:
                 failures.append(str(error))
 
-        def start(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> str:
+        def start(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
             vg_name, lv_name = names[number]
             os.makedirs(os.path.join(folder, vg_name), mode=0o700, exist_ok=True)
             path = os.path.join(folder, vg_name, lv_name)
             info = start_server(request.replace(backend="fuse", path=path), keys)
             stack.callback(stop, request.mapping.lv_id)
             ready(info.path)
-            return info.path
+            return info.path, info.backend
 
         _started(session, names, credentials, start, options)
         if session.test:

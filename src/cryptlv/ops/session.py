@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
+    from cryptlv.activate.run import Kernel
     from cryptlv.device import Device
     from cryptlv.environment import Environment
     from cryptlv.host.devicesfile import DevicesFile
@@ -37,7 +38,8 @@ class Session:
     `devices` are the paths of --devices, empty for those of the devices file. `test` stops each operation before its
     first write. `force` counts the -f options. `settings` are stock's, None for its defaults. `open_device(path,
     writable)` opens a device: FileDevice, or in tests a device that keeps a record. `autobackup` says whether backups
-    and archives are written, None for what the settings say. Without `takes_locks` nobody is waited for.
+    and archives are written, None for what the settings say. Without `takes_locks` nobody is waited for. `kernel` is
+    the device-mapper that volumes are activated with: this machine's, or in tests one that stands in for it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Session:
         settings: HostSettings | None = None,
         autobackup: bool | None = None,
         takes_locks: bool = True,
+        kernel: Kernel | None = None,
     ) -> None:
         self.directories = directories
         self.env = env
@@ -65,6 +68,8 @@ class Session:
         self._settings = settings
         self._autobackup = autobackup
         self._takes_locks = takes_locks
+        self._kernel = kernel
+        self.has_own_kernel = kernel is not None
         self._said: set[str] = set()
         self._open_device = open_device or _open_file_device
         self._parsed = Parsed()
@@ -110,6 +115,15 @@ class Session:
         from cryptlv.host.devicesfile import DevicesFile
 
         return DevicesFile(self.directories.devices_file, self.directories.lock_dir, self.env.system_id)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The device-mapper that volumes are activated with; whether it is there is another question."""
+        if self._kernel is None:
+            from cryptlv.activate.dm import DeviceMapper
+
+            self._kernel = DeviceMapper()
+        return self._kernel
 
     @property
     def settings(self) -> HostSettings:

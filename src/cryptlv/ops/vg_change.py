@@ -10,7 +10,7 @@ from cryptlv.host.archive import remove_backup
 from cryptlv.model.vg_edit import ALL_COPIES, VgChange, change_vg, exported, imported
 from cryptlv.names import is_name, parse_uuid, printable
 from cryptlv.ops.commit import commit_change
-from cryptlv.ops.lv import refuse_active
+from cryptlv.ops.lv import refuse_active, refuse_served
 from cryptlv.ops.vg import names
 
 TYPE_CHECKING = False
@@ -54,8 +54,8 @@ def refuse_any_active(session: Session, vg: VolumeGroup) -> None:
 def rename(session: Session, old: str, new: str) -> str:
     """Rename a volume group, which may be named by its id; gives its old name.
 
-    Exported groups are renamed, too. Raises NotFoundError, ExistsError, RefusedError, InUseError when a
-    volume is active, CommitError.
+    Exported groups are renamed, too, and what the kernel has active of them. Raises NotFoundError, ExistsError,
+    RefusedError, InUseError when a volume is served, CommitError, DeviceMapperError.
     """
     for word, which in ((old, "Old"), (new, "New")):
         if not is_name(word):
@@ -68,8 +68,8 @@ def rename(session: Session, old: str, new: str) -> str:
             world = session.world(silent=True)
             _refuse_taken(world, new)
             group = session.writable_group(name, exported_ok=True)
-            refuse_any_active(session, group.vg)
             for lv in group.vg.lvs:
+                refuse_served(session, group.vg, lv)
                 if len(new) + len(lv.name) + 3 > _MAX_DM_NAME:
                     raise RefusedError(f"New name {new!r} is too long for volume {printable(lv.name)}")
             commit_change(session, group, group.vg.replace(name=new))

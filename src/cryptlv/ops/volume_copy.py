@@ -301,7 +301,7 @@ def _hold(
 ) -> VolumeEnd:
     found: list[VolumeEnd] = []
 
-    def start(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> str:
+    def start(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
         make_private_directory(request.run_dir)
         make_private_directory(os.path.join(request.run_dir, "@servers"))
         if writable and not request.mapping.writable:
@@ -313,7 +313,7 @@ def _hold(
         except BaseException:
             held.close()
             raise
-        return ""
+        return "", "nbd"
 
     active = activate_one(session, *names, "nbd", keys, start)
     if active.already:

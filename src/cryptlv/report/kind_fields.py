@@ -90,6 +90,9 @@ def _permissions(row: Row) -> Value:
         return ""
     if not lv.is_writable:
         return "read-only" if "READ" in lv.status else "unknown"
+    state = group.kernel.get(lv.id)
+    if state is not None and state.is_read_only:
+        return "read-only-override"
     return "writeable" if group.is_active(lv) else "unknown"
 
 

@@ -60,8 +60,14 @@ def lv_full(group: SeenGroup, lv: LogicalVolume, size: Size) -> Iterator[str]:
     yield f"LV Creation host, time {printable(lv.creation_host)}, {FIELDS['lv_time'].value(Row(lv=lv))}"
     yield from _snapshot_lines(group, lv)
     yield from _related_lines(group, lv)
-    available = "" if group.is_active(lv) else "NOT "
-    yield f"LV Status              {available}available{' (partial)' if lv.name in group.partial else ''}"
+    state = group.kernel.get(lv.id)
+    if state is not None and state.is_suspended:
+        yield "LV Status              suspended"
+    else:
+        available = "" if group.is_active(lv) else "NOT "
+        yield f"LV Status              {available}available{' (partial)' if lv.name in group.partial else ''}"
+    if state is not None:
+        yield f"# open                 {state.open_count}"
     shown = origin or lv
     yield f"LV Size                {size(_size_bytes(group, shown))}"
     yield f"Current LE             {shown.length_le}"
@@ -75,10 +81,14 @@ def lv_full(group: SeenGroup, lv: LogicalVolume, size: Size) -> Iterator[str]:
     yield f"Segments               {len(lv.segments)}"
     yield f"Allocation             {printable(lv.allocation_policy) or 'inherit'}"
     yield f"Read ahead sectors     {'auto' if lv.read_ahead is None else max(lv.read_ahead, 0)}"
+    if state is not None and (lv.read_ahead is None or lv.read_ahead * 512 != state.read_ahead_bytes):
+        yield f"- currently set to     {state.read_ahead_bytes // 512}"
     if "FIXED_MINOR" in lv.status:
         if lv.major is not None and lv.major >= 0:
             yield f"Persistent major       {lv.major}"
         yield f"Persistent minor       {-1 if lv.minor is None else lv.minor}"
+    if state is not None:
+        yield f"Block device           {state.number[0]}:{state.number[1]}"
     yield " "
 
 
@@ -122,9 +132,12 @@ def lv_colons(group: SeenGroup, lv: LogicalVolume) -> Iterator[str]:
     access = ("READ" in lv.status) + 2 * lv.is_writable
     contiguous = 2 if lv.allocation_policy == "contiguous" else 0
     read_ahead = _AUTO if lv.read_ahead is None else max(lv.read_ahead, 0)
+    state = group.kernel.get(lv.id)
+    major, minor = (-1, -1) if state is None else state.number
     fields = (
-        lv_path(group, lv), printable(group.vg.name), access, int(group.is_active(lv)), -1, 0,
-        _size_bytes(group, lv) // 512, lv.length_le, -1, contiguous, read_ahead, -1, -1,
+        lv_path(group, lv), printable(group.vg.name), access, int(group.is_active(lv)), -1,
+        0 if state is None else state.open_count,
+        _size_bytes(group, lv) // 512, lv.length_le, -1, contiguous, read_ahead, major, minor,
     )  # fmt: skip
     yield ":".join(map(str, fields))
 

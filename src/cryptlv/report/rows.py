@@ -45,6 +45,25 @@ class SeenPv(Record):
     label_version: int | None = None
 
 
+class KernelState(Record):
+    """What the kernel says of an active volume's device."""
+
+    number: tuple[int, int]
+    read_ahead_bytes: int = 0
+    is_suspended: bool = False
+    has_live: bool = True
+    has_inactive: bool = False
+    is_read_only: bool = False
+    open_count: int = 0
+
+    @property
+    def letter(self) -> str:
+        """The state in lv_attr: active, suspended, or with no table in force (lib/metadata/lv.c:lv_attr_dup)."""
+        if self.is_suspended:
+            return "s"
+        return "a" if self.has_live else "i" if self.has_inactive else "d"
+
+
 class SeenGroup(Record):
     """A volume group, and what is known of it besides its metadata.
 
@@ -53,7 +72,8 @@ class SeenGroup(Record):
     metadata was written, `hidden` and `partial` the names of volumes that users do not see and of those that miss a
     part, `lvs` all volumes by name, `relations` what volumes are to each other and `snapshots` those that are not
     thin, all found once for all rows. `past` are the volumes that are remembered; `shows_past`: reports name them.
-    `keyslots` has what each key header says of its keyslots, by the names of keystores, where it was read.
+    `keyslots` has what each key header says of its keyslots, by the names of keystores, where it was read. `kernel`
+    has what the kernel says of those that it has active, by their ids.
     """
 
     vg: VolumeGroup
@@ -69,6 +89,7 @@ class SeenGroup(Record):
     keyslots: Mapping[str, tuple[str, ...]] = {}
     past: tuple[PastVolume, ...] = ()
     shows_past: bool = False
+    kernel: Mapping[str, KernelState] = {}
 
     def path(self, pv_id: str) -> str:
         """The device's path, lvm2's `[unknown]` when it is missing."""
@@ -80,8 +101,15 @@ class SeenGroup(Record):
         return self.relations.get(lv.name, UNRELATED)
 
     def is_active(self, lv: LogicalVolume) -> bool:
-        """Whether a volume is served."""
+        """Whether a volume is active, in the kernel or served."""
         return lv.id in self.active_ids
+
+    def state_letters(self, lv: LogicalVolume) -> str:
+        """The letters of lv_attr for whether it is active, and whether it is open."""
+        state = self.kernel.get(lv.id)
+        if state is None:
+            return "a-" if lv.id in self.active_ids else "--"
+        return state.letter + ("o" if state.open_count else "-")
 
 
 class Row(Record):
@@ -105,7 +133,12 @@ class Row(Record):
         return self.group.relation(self.lv)
 
 
-def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset[str]) -> SeenGroup:
+def seen_group(
+    vg: VolumeGroup,
+    pvs: Mapping[str, SeenPv],
+    active_ids: frozenset[str],
+    kernel: Mapping[str, KernelState] | None = None,
+) -> SeenGroup:
     """A group with its extents counted and its volumes related."""
     missing = frozenset(pv.id for pv in vg.pvs if pv.is_missing or pv.id not in pvs)
     lvs = {lv.name: lv for lv in reversed(vg.lvs)}  # the first of a name, as in the group
@@ -114,6 +147,7 @@ def seen_group(vg: VolumeGroup, pvs: Mapping[str, SeenPv], active_ids: frozenset
         vg=vg,
         pvs=pvs,
         active_ids=active_ids,
+        kernel=kernel or {},
         used=_used(vg),
         missing=missing,
         hidden=hidden_names(vg, snapshots),

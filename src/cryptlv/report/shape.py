@@ -16,7 +16,7 @@ from cryptlv.segments.striped import StripedSegment
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.model.vg import LogicalVolume
-    from cryptlv.report.rows import Row
+    from cryptlv.report.rows import Row, SeenGroup
 
 _ORDINARY_STATUS = ("READ", "WRITE", "VISIBLE")
 _OURS = frozenset(("crypt", "crypt-keystore"))
@@ -93,8 +93,8 @@ def attributes(row: Row) -> str:
         return ""
     if lv.status == _ORDINARY_STATUS and not lv.flags and _is_ordinary(row):  # most are, and there may be thousands
         policy = POLICY_LETTERS.get(lv.allocation_policy or "inherit", "-")
-        state = "a" if group.is_active(lv) else "-"
-        return f"-w{policy}-{state}---{'p' if lv.name in group.partial else '-'}-"
+        partial = "p" if lv.name in group.partial else "-"
+        return f"-{_permission(group, lv)}{policy}-{group.state_letters(lv)}--{partial}-"
     if isinstance(lv, PastVolume):
         return "----h-----"
     shape = Shape(lv, row)
@@ -102,17 +102,23 @@ def attributes(row: Row) -> str:
     return "".join(
         (
             _type_letter(shape),
-            "-" if shape.is_pvmove else "w" if lv.is_writable else "r" if "READ" in lv.status else "-",
+            "-" if shape.is_pvmove else _permission(group, lv),
             policy.upper() if "LOCKED" in lv.status else policy,
             "m" if "FIXED_MINOR" in lv.status else "-",
-            "a" if group.is_active(lv) else "-",
-            "-",
+            group.state_letters(lv),
             _target_letter(shape),
             "z" if _zeroes(row) else "-",
             "p" if lv.name in group.partial else "X" if shape.is_of_raid else "-",
             "k" if "ACTIVATION_SKIP" in lv.flags else "-",
         )
     )
+
+
+def _permission(group: SeenGroup, lv: LogicalVolume) -> str:
+    if not lv.is_writable:
+        return "r" if "READ" in lv.status else "-"
+    state = group.kernel.get(lv.id)
+    return "R" if state is not None and state.is_read_only else "w"
 
 
 def _type_letter(shape: Shape) -> str:

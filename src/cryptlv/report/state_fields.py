@@ -1,7 +1,7 @@
 """Fields of what the kernel's device-mapper says of a volume, under lvm2's names (lib/report/columns.h).
 
-Our volumes are files and sockets of a server, no devices of the kernel's: but for whether a volume is active the
-fields show what stock shows when the driver is not loaded.
+A volume that is served as a file or a socket is no device of the kernel's: but for whether it is active the fields
+show of it what stock shows when the driver is not loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cryptlv.report.field import Value
-    from cryptlv.report.rows import Row
+    from cryptlv.report.rows import KernelState, Row
 
 _UNKNOWN, _NO_NUMBER = "unknown", -1
 
@@ -24,6 +24,24 @@ def _is_active(row: Row) -> bool:
 
 def _active(word: str) -> Callable[[Row], Value]:
     return lambda row: flag(word, on=_is_active(row))
+
+
+def _state(row: Row) -> KernelState | None:
+    return row.group.kernel.get(row.lv.id) if row.lv is not None and row.group is not None else None
+
+
+def _when_mapped(shown: Callable[[KernelState], Value], otherwise: Value) -> Callable[[Row], Value]:
+    """What the kernel says, and what is shown where it has no such device."""
+
+    def value(row: Row) -> Value:
+        state = _state(row)
+        return otherwise if state is None else shown(state)
+
+    return value
+
+
+def _binary(word: str, is_on: Callable[[KernelState], bool]) -> Callable[[Row], Value]:
+    return _when_mapped(lambda state: flag(word, on=is_on(state)), _UNKNOWN)
 
 
 def _health(row: Row) -> Value:
@@ -63,16 +81,19 @@ STATE_FIELDS = (
     _field("raid_sync_action", "SyncAction", TEXT, "What a RAID volume does at the moment."),
     _field("integritymismatches", "IntegMismatches", NUMBER, "Sectors of which the checksum is wrong."),
     _field("lv_kernel_major", "KMaj", NUMBER, "Major number in the kernel, -1 without a device.",
-           value=_always(_NO_NUMBER)),
+           value=_when_mapped(lambda state: state.number[0], _NO_NUMBER)),
     _field("lv_kernel_minor", "KMin", NUMBER, "Minor number in the kernel, -1 without a device.",
-           value=_always(_NO_NUMBER)),
+           value=_when_mapped(lambda state: state.number[1], _NO_NUMBER)),
     _field("lv_kernel_read_ahead", "KRahead", SIZE, "Read ahead in the kernel, -1 without a device.",
-           value=_always(str(_NO_NUMBER))),
-    _field("lv_suspended", "Suspended", FLAG, "Whether its device is suspended.", 10, _always(_UNKNOWN)),
-    _field("lv_live_table", "LiveTable", FLAG, "Whether its device has a table.", 20, _always(_UNKNOWN)),
+           value=_when_mapped(lambda state: state.read_ahead_bytes, str(_NO_NUMBER))),
+    _field("lv_suspended", "Suspended", FLAG, "Whether its device is suspended.", 10,
+           _binary("suspended", lambda state: state.is_suspended)),
+    _field("lv_live_table", "LiveTable", FLAG, "Whether its device has a table.", 20,
+           _binary("live table present", lambda state: state.has_live)),
     _field("lv_inactive_table", "InactiveTable", FLAG, "Whether its device has a table that is not in force.", 20,
-           _always(_UNKNOWN)),
-    _field("lv_device_open", "DevOpen", FLAG, "Whether its device is open.", 10, _always(_UNKNOWN)),
+           _binary("inactive table present", lambda state: state.has_inactive)),
+    _field("lv_device_open", "DevOpen", FLAG, "Whether its device is open.", 10,
+           _binary("open", lambda state: state.open_count > 0)),
     _field("data_percent", "Data%", PERCENT, "How full a snapshot or pool is.", 6),
     _field("snap_percent", "Snap%", PERCENT, "How full a snapshot is.", 6),
     _field("metadata_percent", "Meta%", PERCENT, "How full a pool's metadata is.", 6),

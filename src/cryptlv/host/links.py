@@ -1,0 +1,43 @@
+"""/dev/VG/LV: the links that udevd makes for active volumes, and that are made here where none runs
+(lvm2's lib/activate/fs.c)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+from cryptlv.errors import ActivationError
+
+
+def make_link(dev_dir: str, vg_name: str, lv_name: str, node: str) -> None:
+    """Have DEV_DIR/VG/LV lead to a node; one that does already, as udevd makes it, stays.
+
+    Raises ActivationError when something else is in its place.
+    """
+    path = os.path.join(dev_dir, vg_name, lv_name)
+    try:
+        if os.path.realpath(path) == os.path.realpath(node) and os.path.lexists(path):
+            return
+        if os.path.lexists(path) and not stat.S_ISLNK(os.lstat(path).st_mode):
+            raise ActivationError(f"{path}: is there already and is no link; remove it and activate again")
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        os.symlink(node, path)
+    except OSError as error:
+        raise ActivationError(f"{path}: cannot make a link: {error.strerror}") from None
+
+
+def remove_link(dev_dir: str, vg_name: str, lv_name: str) -> None:
+    """Take DEV_DIR/VG/LV away if it is a link, and the directory with the last one; raises ActivationError."""
+    path = os.path.join(dev_dir, vg_name, lv_name)
+    try:
+        if os.path.islink(path):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ActivationError(f"{path}: cannot remove the link: {error.strerror}") from None
+    with suppress(OSError):  # there are others, or none was there
+        os.rmdir(os.path.dirname(path))

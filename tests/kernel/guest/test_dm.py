@@ -1,0 +1,29 @@
+"""The kernel's own device-mapper, held to what the one that stands in for it is held to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conformance.test_device_mapper import DESCRIPTION, DeviceMapperConformance
+from cryptlv.activate.dm import DeviceMapper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cryptlv.activate.run import Kernel
+    from support.guest import Guest
+
+
+class TestKernel(DeviceMapperConformance):
+    @pytest.fixture
+    def kernel(self, guest: Guest) -> Iterator[Kernel]:
+        found = DeviceMapper()
+        yield found
+        found.drop_key(DESCRIPTION)
+        assert guest.tables() == {}
+
+    @pytest.fixture
+    def disk(self, kernel: Kernel, guest: Guest) -> str:
+        return kernel.number_of(str(guest.disks[0]))

@@ -281,10 +281,12 @@ def test_clients_that_stop_reading_hold_no_memory_but_their_own_and_others_are_s
 ) -> None:
     """Simple replies of 2 MiB that nobody takes: the memory for them is bounded, and who finds none left hears so."""
     made = make(max_inflight_bytes=LEAST_INFLIGHT_BYTES)
-    idle = [Client(made.server.path, flags=None)]
-    with Client(made.server.path, flags=None) as turned_away, pytest.raises((EOFError, ConnectionError)):
+    with (
+        Client(made.server.path).go(),
+        Client(made.server.path, flags=None) as turned_away,
+        pytest.raises((EOFError, ConnectionError)),
+    ):
         turned_away.take(1)
-    idle[0].socket.close()
     made = make()
     idle = [Client(made.server.path).go() for _ in range(40)]
     for client in idle:

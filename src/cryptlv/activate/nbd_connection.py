@@ -303,7 +303,9 @@ class Connection:
             self._stream.discard(offset, length)
         elif command == protocol.CMD_CACHE:
             self._stream.start_reading(offset, length)
-        elif command == protocol.CMD_WRITE_ZEROES:
+        elif command == protocol.CMD_WRITE_ZEROES and (
+            request.flags & protocol.CMD_FLAG_NO_HOLE or not self._stream.punch(offset, length)
+        ):
             self._stream.write_zeroes(offset, length)
         writes = command in (protocol.CMD_TRIM, protocol.CMD_WRITE_ZEROES)
         if command == protocol.CMD_FLUSH or request.flags & protocol.CMD_FLAG_FUA or (writes and self._write_through):

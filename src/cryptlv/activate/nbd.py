@@ -180,8 +180,10 @@ class NbdServer:
 
 
 def _shut(client: socket.socket) -> None:
+    """End a connection under the thread that serves it. TLS is left out: its own shutdown would make the socket a plain
+    one first, and that thread could be sending."""
     with suppress(OSError):
-        client.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(client, socket.SHUT_RDWR)
 
 
 def _tls_context(directory: str) -> ssl.SSLContext:

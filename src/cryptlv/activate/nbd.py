@@ -180,8 +180,8 @@ class NbdServer:
 
 
 def _shut(client: socket.socket) -> None:
-    """End a connection under the thread that serves it. TLS is left out: its own shutdown would make the socket a plain
-    one first, and that thread could be sending."""
+    """End a connection under the thread that serves it. TLS is left out: its own shutdown would first make the socket
+    a plain one, to which that thread might be sending."""
     with suppress(OSError):
         socket.socket.shutdown(client, socket.SHUT_RDWR)
 

@@ -31,7 +31,7 @@ class TestKernel(DeviceMapperConformance):
 
 
 def test_a_process_that_resumes_what_another_suspended_ends_well(guest: Guest) -> None:
-    """libdevmapper counts what is suspended, and says at exit that it does not add up, when the interpreter is gone."""
+    """libdevmapper counts what is suspended, and says at exit, without an interpreter, that it does not add up."""
     guest.tool("dmsetup", "create", "left", "--table", "0 8 zero")
     for what, state in (("suspend", "Suspended"), ("resume", "Active")):
         script = f"from cryptlv.activate.dm import DeviceMapper; DeviceMapper().{what}('left')"

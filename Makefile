@@ -40,6 +40,10 @@ bench: setup ## How long reports, changes, moves and encryption take, against st
 bench-serve: setup ## How fast a volume is served over NBD, against qemu-nbd and nbdkit
 	@$(BIN)/python -m bench.serve
 
+bench-kernel: ## fio on a volume in the kernel, against cryptsetup's, in one guest
+	@PYTHON="$(PYTHON)" sh tools/setup.sh "$(VENV)" bench-kernel
+	@$(BIN)/python -m tests.kernel.run --disk 1024 --timeout 1800 -- $(BIN)/python -m bench.kernel
+
 fuzz: setup ## Damaged metadata, key headers, cipher names and NBD clients, guided by coverage; what breaks something is left in .fuzz
 	@mkdir -p .fuzz
 	@for target in label metadata_area text cipher_spec luks1 luks2 nbd; do \
@@ -68,4 +72,4 @@ endif
 clean: ## Remove what the targets made
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
-.PHONY: help setup demo bench bench-serve fuzz lint test test-kernel clean
+.PHONY: help setup demo bench bench-serve fuzz lint test test-kernel bench-kernel clean

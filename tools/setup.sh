@@ -2,7 +2,7 @@
 # Set a machine up for `make test` or `make demo`: system packages by apt where that is allowed, a virtual environment
 # with cryptlv in it. What cannot be installed is named, with the command that does it.
 #
-#   tools/setup.sh VENV test|kernel|demo
+#   tools/setup.sh VENV test|kernel|bench-kernel|demo
 set -eu
 
 venv=$1
@@ -16,10 +16,12 @@ if [ "$purpose" != demo ]; then
     needed="$needed nbdinfo:libnbd-bin nbdkit:nbdkit qemu-io:qemu-utils nbdsh:python3-libnbd fio:fio openssl:openssl losetup:util-linux unshare:util-linux strace:strace xz:xz-utils dd:coreutils cc:gcc keyctl:keyutils systemd-analyze:systemd"
 fi
 # The kernel itself and its initramfs are unpacked packages (tests/kernel/image.py): nothing of them is installed.
-if [ "$purpose" = kernel ]; then
+case "$purpose" in kernel | bench-kernel)
     needed="$needed qemu-system-x86_64:qemu-system-x86 dpkg-deb:dpkg"
+    [ "$purpose" = kernel ] || needed="$needed fio:fio"
     purpose=test
-fi
+    ;;
+esac
 
 missing=
 for pair in $needed; do

@@ -36,6 +36,12 @@ def test_the_disks_are_as_asked_for_and_empty() -> None:
     assert done.stdout.splitlines() == ["disk0 10240 512", "disk1 12288 4096"]
 
 
+def test_more_disks_than_microvm_has_places_for() -> None:
+    script = "ls /sys/block | grep -c ^vd; ls -d /sys/devices/pci0000:00"
+    done = boot("sh", "-c", script, given=("--disk", "1") * 18)
+    assert done.stdout.splitlines() == ["18", "/sys/devices/pci0000:00"]
+
+
 def test_udevd_runs_where_it_is_asked_for_and_the_mapper_knows() -> None:
     script = (
         "cat /proc/[0-9]*/comm | grep -c udevd; dmsetup create zeroes --table '0 8 zero'; readlink /dev/mapper/zeroes"

@@ -419,10 +419,9 @@ def _library() -> Any:
         function = getattr(library, name)
         function.restype = kinds[letters[0]]
         function.argtypes = [kinds[letter] for letter in letters[1:]]
-    number, text = ctypes.c_int, ctypes.c_char_p
-    silent = ctypes.CFUNCTYPE(None, number, text, number, number, text)(lambda *_: None)
-    library.__dict__["silent"] = silent  # lives as long as the library may call it
-    library.dm_log_with_errno_init(ctypes.cast(silent, ctypes.c_void_p))
+    # A function in C that looks at no argument: the library still logs when the interpreter is gone, at the exit of a
+    # process that leaves a device suspended, and a Python function would be called no more then but crash.
+    library.dm_log_with_errno_init(ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p))
     return library
 
 

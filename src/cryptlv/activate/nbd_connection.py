@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cryptlv.activate.nbd_handshake import Negotiated
 
-CHUNK_BYTES = 128 * 1024
+CHUNK_BYTES = 256 * 1024
 _BATCH_BYTES = 64 * 1024
 _IN_BYTES = CHUNK_BYTES + 4096
 _OUT_BYTES = CHUNK_BYTES + _BATCH_BYTES + 4096

@@ -200,6 +200,15 @@ def test_a_volume_in_use_stays_and_its_removal_is_refused(host: Host) -> None:
     host.assert_nothing_left()
 
 
+def test_what_is_read_ahead_is_told_to_the_kernel_at_once(host: Host) -> None:
+    assert host.activate() == []
+    for wanted, sectors in ((512, 512), (-1, 0), (None, 0), (1024, 1024)):
+        with host.session() as session:
+            change(session, "vg0", (LvTarget(vg_name="vg0", lv_name="old"),), LvChange(read_ahead=(wanted,)))
+        assert host.kernel.devices["vg0-old"].read_ahead_sectors == sectors
+    assert host.kernel.devices["vg0-first"].read_ahead_sectors == 256
+
+
 def test_a_name_that_somebody_else_has_is_refused(host: Host) -> None:
     host.kernel.create("vg0-old", "CRYPT-other")
     (error,) = host.activate("old")

@@ -11,6 +11,7 @@ import errno
 from cryptlv.errors import DeviceMapperError, KeyringError
 from cryptlv.model.stack import KEY, PREFIX, SeenDevice, TableLine, described_key
 from cryptlv.secret import VolumeKey
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class _Device:
         self.next_read_only = False
         self.opens = 0
         self.is_wiped = False
+        self.read_ahead_sectors = 256
 
 
 class FakeDeviceMapper:
@@ -66,8 +68,10 @@ class FakeDeviceMapper:
         return f"/dev/mapper/{name}"
 
     def read_ahead_bytes(self, number: str) -> int:
-        """The kernel's default."""
-        return 128 * 1024
+        """What was last set, at first the kernel's default."""
+        minor = int(number.partition(":")[2])
+        found = [device for device in self.devices.values() if device.minor == minor]
+        return found[0].read_ahead_sectors * SECTOR_SIZE if found else 0
 
     def lvm_uuids(self) -> tuple[str, ...]:
         """The UUIDs of all devices that are parts of volumes."""
@@ -188,6 +192,8 @@ class FakeDeviceMapper:
         if device.is_wiped:
             raise DeviceMapperError(f"{name} is frozen and its key is not in the kernel", errno=errno.EAGAIN)
         device.is_suspended = False
+        if read_ahead is not None:
+            device.read_ahead_sectors = max(read_ahead, 0)
 
     def rename(self, name: str, new: str) -> None:
         """Give a device another name."""

@@ -82,7 +82,8 @@ class WantedDevice(Record):
 
 
 class SeenDevice(Record):
-    """A device as the kernel has it; `number` is MAJOR:MINOR, `lines` the live table with its keys left out."""
+    """A device as the kernel has it; `number` is MAJOR:MINOR, `lines` the live table with its keys left out.
+    `read_ahead_sectors` is None where nobody has looked."""
 
     name: str
     uuid: str
@@ -93,6 +94,7 @@ class SeenDevice(Record):
     has_inactive: bool = False
     is_read_only: bool = False
     open_count: int = 0
+    read_ahead_sectors: int | None = None
 
     @property
     def length_sectors(self) -> int:
@@ -378,7 +380,7 @@ def plan_stack(wanted: Sequence[WantedDevice], seen: Mapping[str, SeenDevice], p
         if is_same:
             if found.has_inactive:
                 prepare.append(Clear(name=name))
-            if found.is_suspended:
+            if found.is_suspended or _reads_ahead_otherwise(device, found):
                 finish.append(resume.replace(former=()))
         else:
             prepare.append(Load(name=name, lines=device.lines, is_read_only=device.is_read_only))
@@ -397,6 +399,13 @@ def plan_stack(wanted: Sequence[WantedDevice], seen: Mapping[str, SeenDevice], p
         Link(name=device.name, link=device.link) if device.link[0] else Node(name=device.name) for device in wanted
     ]
     return Plan(prepare=tuple(prepare), freeze=tuple(freeze), finish=(*finish, *late, *nodes))
+
+
+def _reads_ahead_otherwise(device: WantedDevice, found: SeenDevice) -> bool:
+    """Whether the kernel must be told what to read ahead, which goes with a resumption."""
+    if device.read_ahead is None or found.read_ahead_sectors is None:
+        return False
+    return max(device.read_ahead, 0) != found.read_ahead_sectors
 
 
 def _made(device: WantedDevice, found: SeenDevice | None) -> Iterator[Step]:

@@ -13,6 +13,7 @@ from cryptlv.host.devices import device_number
 from cryptlv.host.kernel import ids_in_kernel, volume_id
 from cryptlv.names import printable
 from cryptlv.record import Record
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ def observe_stack(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> Stack
     for uuid in uuids:
         found = kernel.find(uuid=uuid)
         if found is not None:
-            seen[uuid] = found.replace(lines=kernel.table(found.name)) if found.has_live else found
+            ahead = kernel.read_ahead_bytes(found.number) // SECTOR_SIZE
+            lines = kernel.table(found.name) if found.has_live else ()
+            seen[uuid] = found.replace(lines=lines, read_ahead_sectors=ahead)
     return Stack(vg_name=vg.name, lv_name=lv.name, uuids=uuids, seen=seen)
 
 

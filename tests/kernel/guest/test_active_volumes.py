@@ -167,6 +167,9 @@ def test_states_are_shown_as_stock_shows_them(host: Host) -> None:
     assert_alike()
     with Path("/dev/vg0/p").open("rb"):
         assert_alike()
+    host.run("lvchange", "-r", "512", "vg0/p")
+    assert host.state("lv_kernel_read_ahead", "p") == ["256.00k"]
+    assert_alike()
     host.guest.tool("dmsetup", "suspend", "vg0-q")
     host.guest.tool("dmsetup", "load", "vg0-q", "--table", "0 8 zero")
     assert_alike()

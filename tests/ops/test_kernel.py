@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import ActivationError, CryptlvError, InUseError, RefusedError
-from cryptlv.ops import activation, kernel, vg_change
+from cryptlv.ops import activation, kernel, vg_change, vg_remove
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.lv_change import LvChange, change
 from cryptlv.ops.lv_remove import remove
@@ -207,6 +207,23 @@ def test_what_is_read_ahead_is_told_to_the_kernel_at_once(host: Host) -> None:
             change(session, "vg0", (LvTarget(vg_name="vg0", lv_name="old"),), LvChange(read_ahead=(wanted,)))
         assert host.kernel.devices["vg0-old"].read_ahead_sectors == sectors
     assert host.kernel.devices["vg0-first"].read_ahead_sectors == 256
+
+
+def test_a_group_is_removed_with_what_is_active_but_not_with_what_is_open(host: Host) -> None:
+    assert host.activate() == []
+    host.kernel.devices["vg0-old"].opens = 1
+    with host.session() as session, pytest.raises(InUseError, match="vg0/old is in use"):
+        vg_remove.remove(session, "vg0")
+    assert host.disks.group() is not None
+    host.kernel.devices["vg0-old"].opens = 0
+    with host.session() as session:
+        session.test = True
+        vg_remove.remove(session, "vg0")
+    assert {"vg0-old", "vg0-wide"} <= set(host.kernel.devices)
+    with host.session() as session:
+        vg_remove.remove(session, "vg0")
+    assert host.disks.group() is None
+    host.assert_nothing_left()
 
 
 def test_a_name_that_somebody_else_has_is_refused(host: Host) -> None:

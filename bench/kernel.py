@@ -34,7 +34,7 @@ DISK = "/dev/vda"
 
 def run(line: str, *more: str) -> None:
     """A command that must work."""
-    subprocess.run([*line.split(), *more], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*line.split(), *more], check=True, capture_output=True)
 
 
 def set_up(folder: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""How fast a volume is served over NBD, against qemu-nbd and nbdkit. `make bench-serve` runs it.
+"""How fast a volume is served and copied, against qemu-nbd, nbdkit, nbdfuse and qemu-img. `make bench-serve` runs it.
 
-One LUKS1 image on a tmpfs (BENCH_SERVE_FOLDER, /dev/shm), which all three serve: ours as the volume that its payload
-is. fio's nbd engine and nbdcopy are the clients, the servers turn by turn, medians of BENCH_SERVE_ROUNDS.
+One LUKS1 image on a tmpfs (BENCH_SERVE_FOLDER, /dev/shm), which all serve: ours as the volume that its payload is.
+fio's nbd engine, nbdcopy and dd are the clients, the servers turn by turn, medians of BENCH_SERVE_ROUNDS.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptlv.activate.process import ServeRequest, start_server, stop_server
+from cryptlv.activate.volume import HeldVolume
 from cryptlv.ciphers.engine import fastest_engines
 from cryptlv.ciphers.spec import parse_cipher_spec
 from cryptlv.model.mapping import CryptTarget, VolumeMapping
+from cryptlv.ops.copying import Unwatched
+from cryptlv.ops.volume_copy import FileEnd, VolumeEnd, copy_ends
 from cryptlv.record import Record
 from cryptlv.secret import VolumeKey
 
@@ -88,9 +91,8 @@ def _wait_for(path: str) -> None:
         time.sleep(0.01)
 
 
-@contextmanager
-def ours(image: Image, folder: Path) -> Iterator[Served]:
-    """The server process that lvchange -ay starts."""
+def our_request(image: Image, folder: Path, backend: str) -> ServeRequest:
+    """What the server process of the volume is given."""
     target = CryptTarget(
         start_sectors=0,
         length_sectors=VOLUME_BYTES // 512,
@@ -103,23 +105,30 @@ def ours(image: Image, folder: Path) -> Iterator[Served]:
         vg_name="vg0",
         vg_id="vg",
         lv_name="lv",
-        lv_id="lv",
+        lv_id=backend,
         length_sectors=VOLUME_BYTES // 512,
         targets=(target,),
     )
-    request = ServeRequest(
+    return ServeRequest(
         mapping=mapping,
         device_paths={"pv": image.path},
         ciphers={"ks": (SPEC, 512, False)},
-        backend="nbd",
+        backend=backend,
         run_dir=str(folder / "run"),
     )
+
+
+@contextmanager
+def ours(image: Image, folder: Path, backend: str = "nbd") -> Iterator[Served]:
+    """The server process that lvchange -ay starts; with FUSE its `uri` is the file's path."""
+    request = our_request(image, folder, backend)
     with VolumeKey(KEY) as key:
         info = start_server(request, {"ks": key})
     try:
-        yield Served(name="cryptlv", uri=f"nbd+unix:///?socket={info.path}", pid=info.pid)
+        uri = info.path if backend == "fuse" else f"nbd+unix:///?socket={info.path}"
+        yield Served(name="cryptlv", uri=uri, pid=info.pid)
     finally:
-        stop_server(request.run_dir, mapping.lv_id, force=True)
+        stop_server(request.run_dir, request.mapping.lv_id, force=True)
 
 
 @contextmanager
@@ -182,6 +191,72 @@ def nbdcopy(served: Served) -> float:
     return VOLUME_BYTES / (time.perf_counter() - start)
 
 
+@contextmanager
+def nbdfuse(served: Served, folder: Path) -> Iterator[str]:
+    """The path of nbdfuse's file in front of another server."""
+    view = folder / f"view-{served.name}"
+    view.mkdir()
+    process = subprocess.Popen(["nbdfuse", str(view), served.uri])
+    try:
+        _wait_for(str(view / "nbd"))
+        yield str(view / "nbd")
+    finally:
+        subprocess.run(["fusermount3", "-u", str(view)], check=False)
+        process.wait()
+
+
+def dd(path: str) -> float:
+    """Bytes a second that dd reads by requests of 1 MiB, past the page cache."""
+    start = time.perf_counter()
+    words = ["dd", f"if={path}", "of=/dev/null", "bs=1M", "iflag=direct"]
+    subprocess.run(words, check=True, capture_output=True)
+    return VOLUME_BYTES / (time.perf_counter() - start)
+
+
+def our_copy(image: Image, folder: Path) -> float:
+    """Bytes a second that `copy` reads from the volume into a new file, without the start of the command."""
+    request = our_request(image, folder, "copy")
+    os.makedirs(f"{request.run_dir}/@servers", exist_ok=True)
+    volume = HeldVolume(request)
+    with VolumeKey(KEY) as key:
+        source = VolumeEnd(volume, volume.open({"ks": key}))
+    target = FileEnd(str(folder / "copy"), new_size_bytes=VOLUME_BYTES)
+    start = time.perf_counter()
+    copy_ends(source, target, Unwatched())
+    took = time.perf_counter() - start
+    target.close()
+    source.close()
+    return VOLUME_BYTES / took
+
+
+def qemu_copy(image: Image, folder: Path) -> float:
+    """Bytes a second that qemu-img convert reads from the LUKS image into a new file, its start included."""
+    options = f"driver=luks,key-secret=sec0,file.driver=file,file.filename={image.path}"
+    words = ["qemu-img", "convert", "-U", "--object", f"secret,id=sec0,file={image.passphrase_path}", "--image-opts"]
+    start = time.perf_counter()
+    subprocess.run([*words, options, "-O", "raw", str(folder / "copy")], check=True)
+    return VOLUME_BYTES / (time.perf_counter() - start)
+
+
+def measure_files(image: Image, folder: Path, servers: list[Served]) -> None:
+    """FUSE against nbdfuse in front of each peer, and copies."""
+    figures: dict[str, list[float]] = {served.name: [] for served in servers}
+    with ExitStack() as stack:
+        paths = {"cryptlv": stack.enter_context(ours(image, folder / "fuse", "fuse")).uri}
+        for served in servers[1:]:
+            paths[served.name] = stack.enter_context(nbdfuse(served, folder))
+        for _ in range(ROUNDS):
+            for name, path in paths.items():
+                figures[name].append(dd(path))
+    _row("FUSE, dd read 1M, GB/s", figures, ".2f", scale=1e9)
+    copies: dict[str, list[float]] = {"cryptlv": [], "qemu-nbd": []}
+    for _ in range(ROUNDS):
+        copies["cryptlv"].append(our_copy(image, folder))
+        copies["qemu-nbd"].append(qemu_copy(image, folder))
+    medians = [statistics.median(values) / 1e9 for values in copies.values()]
+    print(f"| copy, qemu-img convert, GB/s | {medians[0]:.2f} | {medians[1]:.2f} | | {medians[0] / medians[1]:.2f} |")
+
+
 def _row(title: str, figures: dict[str, list[float]], shown: str, *, scale: float) -> None:
     medians = {name: statistics.median(values) / scale for name, values in figures.items()}
     best = max(value for name, value in medians.items() if name != "cryptlv")
@@ -224,6 +299,7 @@ def main() -> None:
             for served in servers:
                 figures[served.name].append(nbdcopy(served))
         _row("nbdcopy, read, GB/s", figures, ".2f", scale=1e9)
+        measure_files(image, folder, servers)
         shown = [f"{statistics.median(cpu[name]):.2f}" for name in names]
         print(f"| server CPU s per GB, read 1M, depth 16 | {' | '.join(shown)} | |")
         print(f"| server's peak memory, MiB | {' | '.join(f'{resident_mib(one.pid):.0f}' for one in servers)} | |")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.activate.foreground import Foreground, end_signals
+from cryptlv.activate.foreground import Foreground, end_signals, interrupted_by_sigterm
 from cryptlv.activate.nbd import NbdOptions
 from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.process import find_server, stop_server
@@ -71,6 +71,13 @@ def test_a_volume_that_cannot_be_opened_is_let_go(
     with pytest.raises(CryptlvError):
         held(request.replace(device_paths={pv_id: "/no/such"}), volume_keys)
     held(request, volume_keys).close()
+
+
+def test_sigterm_interrupts_where_it_should_and_its_handler_comes_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interrupted_by_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_signals_become_readable_and_their_handlers_come_back() -> None:

@@ -569,16 +569,31 @@ def test_more_clients_than_there_is_room_for_are_turned_away_and_room_comes_back
         clients.append(client)
         try:
             client.take(18)
+            client.send(struct.pack(">I", 3))
+            client.go()
         except (EOFError, ConnectionError):
             break
     else:
         pytest.fail("a thread for each of 200 clients")
     assert len(clients) > 16
+    assert len(clients[0].read(0, 512)) == 512
     for client in clients:
         client.socket.close()
     assert wait_until(lambda: server.users == 0)
     with Client(server.path) as client:
         client.go()
+
+
+def test_clients_that_never_negotiate_do_not_keep_others_out(served: tuple[NbdServer, Disks]) -> None:
+    server, _ = served
+    with Client(server.path).go() as first:
+        silent = [Client(server.path) for _ in range(200)]  # they say what they can do, and then nothing
+        with Client(server.path).go() as last:
+            assert len(last.read(0, 512)) == 512
+        assert len(first.read(0, 512)) == 512
+        assert server.users < 64
+        for client in silent:
+            client.socket.close()
 
 
 def test_stop_disconnects_clients_and_waits_for_what_they_asked_for(served: tuple[NbdServer, Disks]) -> None:

@@ -15,7 +15,9 @@ import pytest
 from cryptlv.activate.nbd import LEAST_INFLIGHT_BYTES, NbdOptions, NbdServer
 from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.nbd_connection import CHUNK_BYTES, InflightMemory, error_number
+from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import DeviceError, FormatError, RefusedError
+from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.mapping import CryptTarget, LinearTarget
 from support.machine import need
 from support.nbd import ACK, EIO, EOVERFLOW, FLUSH, FUA, READ, TRIM, WRITE, Client, request
@@ -279,10 +281,12 @@ def test_clients_that_stop_reading_hold_no_memory_but_their_own_and_others_are_s
 ) -> None:
     """Simple replies of 2 MiB that nobody takes: the memory for them is bounded, and who finds none left hears so."""
     made = make(max_inflight_bytes=LEAST_INFLIGHT_BYTES)
-    idle = [Client(made.server.path, flags=None)]
-    with Client(made.server.path, flags=None) as turned_away, pytest.raises((EOFError, ConnectionError)):
+    with (
+        Client(made.server.path).go(),
+        Client(made.server.path, flags=None) as turned_away,
+        pytest.raises((EOFError, ConnectionError)),
+    ):
         turned_away.take(1)
-    idle[0].socket.close()
     made = make()
     idle = [Client(made.server.path).go() for _ in range(40)]
     for client in idle:
@@ -332,3 +336,41 @@ def test_too_little_memory_is_refused(make: Callable[..., Made]) -> None:
 )  # fmt: skip
 def test_every_failure_has_a_number_of_the_protocol(failure: Exception, number: int) -> None:
     assert error_number(failure) == number
+
+
+class SlowDevice(MemoryDevice):
+    """A disk that takes its time, and keeps in which order it is read and told what is read soon."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content=content)
+        self.calls: list[tuple[str, int]] = []
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        self.calls.append(("read", offset_bytes))
+        time.sleep(0.001)
+        super().read_into(offset_bytes, buffer)
+
+    def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
+        self.calls.append(("soon", offset_bytes))
+
+
+def test_a_slow_disk_is_told_of_all_reads_that_wait_before_the_first_of_them_is_served(
+    mappings: Mappings, short_folder: Path
+) -> None:
+    mapping = mappings["of"](LinearTarget(start_sectors=0, length_sectors=HALF, pv_id="pv", offset_sectors=0))
+    device = SlowDevice(random.Random(1).randbytes(HALF * 512))
+    server = NbdServer({"e": VolumeStream(mapping, {"pv": device}, {})}, Address(path=str(short_folder / "slow")))
+    server.start()
+    try:
+        with Client(server.path).go() as client:
+            client.read(0, 512)
+            device.calls.clear()
+            waiting = [request(READ, place, 4096, cookie=place) for place in (8192, 4096, 65536)]
+            client.send(b"".join([waiting[0], request(WRITE, 0, 512, cookie=1), b"x" * 512, *waiting[1:]]))
+            for place, length in ((8192, 4096), (1, 0), (4096, 4096), (65536, 4096)):
+                assert client.reply(place) == 0
+                assert client.take(length) == device.content[place : place + length]
+    finally:
+        server.stop()
+    places = [8192, 4096, 65536]
+    assert device.calls == [("soon", place) for place in places] + [("read", place) for place in places]

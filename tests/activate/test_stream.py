@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cryptlv.activate.stream import RangeLock
 from cryptlv.errors import DeviceError, RefusedError
-from cryptlv.model.mapping import CryptTarget, LinearTarget, Target
+from cryptlv.model.mapping import CryptTarget, LinearTarget, StripedTarget, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -438,6 +438,34 @@ def test_writing_in_place_and_reading_into_do_what_write_and_read_do(
         assert buffer == content
     assert read_by_model(mapping, made.contents()) == model
     made.stream.flush()
+
+
+def test_an_encrypted_volume_over_a_striped_one_is_written_in_place_too(disks: MakeDisks, mappings: Mappings) -> None:
+    """Against the same volume with its sectors in one piece: a stripe's place is that of dm-stripe."""
+    below = mappings["of"](
+        StripedTarget(start_sectors=0, length_sectors=128, chunk_sectors=8, stripes=(("pv0", 16), ("pv1", 40))),
+        lv_name="lv0_cryptdata",
+        lv_id="below",
+    )
+    target = mappings["one_crypt"](128).targets[0].replace(pv_id="below", offset_sectors=0)
+    made = disks(mappings["of"](target).replace(layers=(below,)))
+    flat = disks(mappings["one_crypt"](128))
+    chance = random.Random(6)
+    for _ in range(60):
+        offset = chance.choice((chance.randrange(128) * 512, chance.randrange(128 * 512)))
+        data = chance.randbytes(chance.choice((512, 4096, 1000, 20_000)))[: 128 * 512 - offset]
+        for one in (made, flat):
+            one.stream.write_in_place(offset, memoryview(bytearray(data)))
+            assert one.stream.read(offset, len(data)) == data
+    made.stream.write(0, flat.stream.read(0, 128 * 512))
+    one_piece = flat.contents()["pv0"][64 * 512 :]
+    chunks = [one_piece[start : start + 4096] for start in range(0, 128 * 512, 4096)]
+    for number, chunk in enumerate(chunks):
+        pv_id, base = (("pv0", 16), ("pv1", 40))[number % 2]
+        place = (base + number // 2 * 8) * 512
+        assert made.contents()[pv_id][place : place + 4096] == chunk
+    made.stream.flush()
+    assert (made.devices["pv0"].flushes, made.devices["pv1"].flushes) == (1, 1)
 
 
 def test_writing_in_place_marks_its_device_for_the_next_flush(disks: MakeDisks, mappings: Mappings) -> None:

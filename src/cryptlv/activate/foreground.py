@@ -39,6 +39,20 @@ def end_signals() -> Iterator[int]:
         os.close(writing)
 
 
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM do what Ctrl-C does, so that what was begun is taken back."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Foreground:
     """Volumes in this process: held one after the other, then served together."""
 

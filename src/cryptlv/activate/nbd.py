@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_INFLIGHT_BYTES = 80 * MIB
 LEAST_INFLIGHT_BYTES = protocol.MAX_REQUEST_BYTES + MIB + CONNECTION_BYTES
 _MAX_CONNECTIONS = 64
+_MAX_NEGOTIATING = 32
 _SEND_BYTES = 512 * 1024
 """So much may be on its way to a client while the next chunk is read."""
 _RETRY_SECONDS = 0.1
@@ -72,6 +73,7 @@ class NbdServer:
         self._listeners: list[socket.socket] = []
         self._is_open = False
         self._clients: dict[int, socket.socket] = {}
+        self._negotiating: dict[int, socket.socket] = {}  # those of them that have not been let in yet
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
 
@@ -120,8 +122,7 @@ class NbdServer:
         with self._lock:
             clients, threads = list(self._clients.values()), list(self._threads)
         for client in clients:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+            _shut(client)
         deadline = time.monotonic() + _STOP_SECONDS
         for thread in threads:
             thread.join(timeout=max(deadline - time.monotonic(), 0))
@@ -138,10 +139,12 @@ class NbdServer:
                 time.sleep(_RETRY_SECONDS)
                 continue
             with self._lock:
-                if not self._is_open or len(self._clients) >= self._max_clients:
+                if not self._is_open or len(self._clients) - len(self._negotiating) >= self._max_clients:
                     client.close()
                     continue
-                self._clients[client.fileno()] = client
+                if len(self._negotiating) >= _MAX_NEGOTIATING:  # the oldest goes: who is in earnest is quick
+                    _shut(self._negotiating.pop(next(iter(self._negotiating))))
+                self._clients[client.fileno()] = self._negotiating[client.fileno()] = client
                 thread = threading.Thread(target=self._serve, args=(client,), name="nbd", daemon=True)
                 self._threads.add(thread)
                 thread.start()  # under the lock: stop() joins only what has started
@@ -154,12 +157,16 @@ class NbdServer:
             if negotiated is not None:
                 with self._lock:
                     self._clients[number] = client = negotiated.client
+                    self._negotiating.pop(number, None)
+                    if len(self._clients) - len(self._negotiating) > self._max_clients:
+                        return
                 Connection(negotiated, self._memory, write_through=self._options.write_through).run()
         except (Disconnected, OSError, CryptlvError, MemoryError, struct.error):
             pass  # whatever a client does to its own connection ends that connection only
         finally:
             with self._lock:
                 del self._clients[number]
+                self._negotiating.pop(number, None)
                 self._threads.discard(threading.current_thread())
             client.close()
 
@@ -170,6 +177,11 @@ class NbdServer:
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _shut(client: socket.socket) -> None:
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
 
 
 def _tls_context(directory: str) -> ssl.SSLContext:

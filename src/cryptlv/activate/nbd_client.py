@@ -73,6 +73,7 @@ class NbdClient:
         self.uri = uri
         place = parse_uri(uri)
         self._structured = self._knows_states = False
+        self.size_bytes = self._flags = 0
         self._cookie = 0
         try:
             self._socket = self._connect(place)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import threading
 from contextlib import contextmanager
+from time import perf_counter
 
 from cryptlv.activate import nbd_protocol as protocol
 from cryptlv.activate.nbd_handshake import Disconnected
@@ -32,7 +33,18 @@ _LARGE_BYTES = 64 * 1024
 _MAX_EXTENTS = 1024
 _REPLY_BYTES = protocol.REPLY_HEAD.size
 _PATIENCE_SECONDS = 5
+_SLOW_SECONDS = 100e-6
+_LOOKS_AHEAD = 256
+"""A read that takes longer than from the page cache has so many of the next batches be read ahead."""
+_MOST_AHEAD_BYTES = 1024 * 1024
 _EDQUOT = 122
+_unpack, _pack_reply, _pack_data = (
+    protocol.unpack_request, protocol.REPLY_HEAD.pack_into, protocol.DATA_HEAD.pack_into,
+)  # fmt: skip
+_MAGIC, _READ, _WRITE, _HEADER_BYTES = (
+    protocol.REQUEST_MAGIC, protocol.CMD_READ, protocol.CMD_WRITE, protocol.REQUEST_BYTES,
+)  # fmt: skip
+"""What every request needs, where it is found fastest."""
 _TOO_LARGE = "no memory is free for a read of this size"
 
 
@@ -70,6 +82,7 @@ class Connection:
         self._client = negotiated.client
         self._export = negotiated.export
         self._stream = negotiated.stream
+        self._read_into, self._write_in_place = negotiated.stream.read_into, negotiated.stream.write_in_place
         self._structured = negotiated.structured
         self._contexts = negotiated.contexts
         self._memory = memory
@@ -79,33 +92,35 @@ class Connection:
         self._start = self._end = 0  # what is received and not used yet
         self._filled = 0  # what is to be sent
         self._spares = False
+        self._looks_ahead = 0
         self._head = protocol.DATA_HEAD.size if self._structured else protocol.REPLY_HEAD.size
 
     def run(self) -> None:
         """Serve requests until the client says good-bye; raises Disconnected or OSError when it just goes, and
         CryptlvError when its last flush failed."""
         size = self._export.size_bytes
-        unpack, length_of_header = protocol.unpack_request, protocol.REQUEST_BYTES
         takes_writes = self._export.writable and not self._write_through
         while True:
-            if self._end - self._start < length_of_header:
-                self._receive(length_of_header, length_of_header if self._spares else _IN_BYTES)
-            magic, flags, command, cookie, offset, length = unpack(self._in, self._start)
-            if magic != protocol.REQUEST_MAGIC:
+            if self._end - self._start < _HEADER_BYTES:
+                self._receive(_HEADER_BYTES, _HEADER_BYTES if self._spares else _IN_BYTES)
+                if self._looks_ahead:
+                    self._look_ahead()
+            magic, flags, command, cookie, offset, length = _unpack(self._in, self._start)
+            if magic != _MAGIC:
                 raise Disconnected
-            self._start += length_of_header
+            self._start += _HEADER_BYTES
             if not flags and length <= CHUNK_BYTES and offset + length <= size:
-                if command == protocol.CMD_READ:
+                if command == _READ:
                     self._spares = False
                     self._read(cookie, offset, length)
                     continue
-                if command == protocol.CMD_WRITE and takes_writes and self._end - self._start >= length:
+                if command == _WRITE and takes_writes and self._end - self._start >= length:
                     self._write_received(cookie, offset, length)
                     continue
             request = protocol.Request(
                 flags=flags, command=command, cookie=cookie, offset_bytes=offset, length_bytes=length
             )
-            if command == protocol.CMD_WRITE:
+            if command == _WRITE:
                 self._write(request)
             elif command == protocol.CMD_DISC:
                 self._send()
@@ -133,6 +148,20 @@ class Connection:
             end += count
         self._start, self._end = start, end
 
+    def _look_ahead(self) -> None:
+        """Have the disk begin with all reads that have arrived, as they are served one after the other."""
+        self._looks_ahead -= 1
+        start = self._start
+        while self._end - start >= _HEADER_BYTES:
+            magic, _, command, _, offset, length = _unpack(self._in, start)
+            start += _HEADER_BYTES
+            if magic != _MAGIC or length > _MOST_AHEAD_BYTES or offset + length > self._export.size_bytes:
+                return
+            if command == _READ:
+                self._stream.start_reading(offset, length)
+            elif command == _WRITE:
+                start += length
+
     def _send(self) -> None:
         if self._filled:
             filled, self._filled = self._filled, 0
@@ -150,16 +179,17 @@ class Connection:
         at = self._filled
         body = at + self._head
         try:
-            self._stream.read_into(offset, self._out[body : body + length])
+            began = perf_counter()
+            self._read_into(offset, self._out[body : body + length])
+            if perf_counter() - began > _SLOW_SECONDS:
+                self._looks_ahead = _LOOKS_AHEAD
         except (CryptlvError, MemoryError) as failure:
             self._fail_read(cookie, error_number(failure))
             return False
         if not self._structured:
-            protocol.REPLY_HEAD.pack_into(self._out, at, protocol.SIMPLE_REPLY_MAGIC, 0, cookie)
+            _pack_reply(self._out, at, protocol.SIMPLE_REPLY_MAGIC, 0, cookie)
         elif length:
-            protocol.DATA_HEAD.pack_into(
-                self._out, at, protocol.CHUNK_MAGIC, flags, protocol.CHUNK_DATA, cookie, length + 8, offset
-            )
+            _pack_data(self._out, at, protocol.CHUNK_MAGIC, flags, protocol.CHUNK_DATA, cookie, length + 8, offset)
         else:  # a chunk of data may not be empty
             self._queue(protocol.encode_chunk(cookie, protocol.CHUNK_NONE))
             return True
@@ -190,11 +220,9 @@ class Connection:
                 self._stream.read_into(request.offset_bytes + done, view[self._head + done : self._head + stop])
             if self._structured:
                 numbers = (request.cookie, request.length_bytes + 8, request.offset_bytes)
-                protocol.DATA_HEAD.pack_into(
-                    view, 0, protocol.CHUNK_MAGIC, protocol.CHUNK_DONE, protocol.CHUNK_DATA, *numbers
-                )
+                _pack_data(view, 0, protocol.CHUNK_MAGIC, protocol.CHUNK_DONE, protocol.CHUNK_DATA, *numbers)
             else:
-                protocol.REPLY_HEAD.pack_into(view, 0, protocol.SIMPLE_REPLY_MAGIC, 0, request.cookie)
+                _pack_reply(view, 0, protocol.SIMPLE_REPLY_MAGIC, 0, request.cookie)
             self._client.sendall(view)
 
     def _write_received(self, cookie: int, offset: int, length: int) -> None:
@@ -203,10 +231,10 @@ class Connection:
         self._start += length
         error = 0
         try:
-            self._stream.write_in_place(offset, data)
+            self._write_in_place(offset, data)
         except (CryptlvError, MemoryError) as failure:
             error = error_number(failure)
-        protocol.REPLY_HEAD.pack_into(self._out, self._filled, protocol.SIMPLE_REPLY_MAGIC, error, cookie)
+        _pack_reply(self._out, self._filled, protocol.SIMPLE_REPLY_MAGIC, error, cookie)
         self._filled += _REPLY_BYTES
         if self._filled >= _BATCH_BYTES:
             self._send()

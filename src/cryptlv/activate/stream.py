@@ -18,7 +18,7 @@ from cryptlv.units import MIB, SECTOR_SIZE, round_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.device import Device
@@ -67,7 +67,7 @@ class _Span:
     """A target whose sectors lie in one piece on one device, ready for use: byte `start` of the volume is byte
     `start + shift` of the device, and sector n is encrypted with the IV of n + `iv`."""
 
-    __slots__ = ("cipher", "device", "end", "iv", "pv_id", "shift", "start")
+    __slots__ = ("cipher", "device", "end", "iv", "pv_id", "shift", "start", "write")
 
     def __init__(
         self, target: LinearTarget | CryptTarget, device: Device | VolumeStream, cipher: SectorCipher | None
@@ -77,8 +77,14 @@ class _Span:
         self.shift = target.offset_sectors * SECTOR_SIZE - self.start
         self.pv_id = target.pv_id
         self.device = device
+        self.write = _writer(device)
         self.cipher = cipher
         self.iv = target.iv_offset_sectors - target.start_sectors if isinstance(target, CryptTarget) else 0
+
+
+def _writer(device: Device | VolumeStream) -> Callable[[int, memoryview], None]:
+    """What writes a buffer that nobody needs any more."""
+    return device.write_in_place if isinstance(device, VolumeStream) else device.write
 
 
 class VolumeStream:
@@ -113,6 +119,7 @@ class VolumeStream:
         self._writable = mapping.writable
         self._starts = [target.start_sectors * SECTOR_SIZE for target in mapping.targets]
         self._spans = [self._span(target) for target in mapping.targets]
+        self._only = self._spans[0] if len(self._spans) == 1 else None
 
     def _span(self, target: Target) -> _Span | None:
         if isinstance(target, CryptTarget):
@@ -123,8 +130,7 @@ class VolumeStream:
         """The span that a range of whole sectors lies in as a whole; None for any other range."""
         if (offset_bytes | end_bytes) & self._mask:
             return None
-        spans = self._spans
-        span = spans[0 if len(spans) == 1 else bisect_right(self._starts, offset_bytes) - 1]
+        span = self._only or self._spans[bisect_right(self._starts, offset_bytes) - 1]
         return span if span is not None and span.start <= offset_bytes and end_bytes <= span.end else None
 
     @property
@@ -177,13 +183,18 @@ class VolumeStream:
         end = offset_bytes + len(buffer)
         span = self._span_of(offset_bytes, end) if self._writable else None
         if span is None:
-            self.write(offset_bytes, buffer)
+            self._check_write(offset_bytes, len(buffer))
+            if (offset_bytes | end) & self._mask:
+                self.write(offset_bytes, buffer)
+            else:
+                with self._locks.held(offset_bytes, end):
+                    self._write_sectors(offset_bytes, buffer)
             return
         if span.cipher is not None:
             span.cipher.encrypt(buffer, offset_bytes // SECTOR_SIZE + span.iv)
         self._locks.take(offset_bytes, end)
         try:
-            span.device.write(offset_bytes + span.shift, buffer)
+            span.write(offset_bytes + span.shift, buffer)
         finally:
             self._locks.give(offset_bytes, end)
         if span.pv_id not in self._dirty:  # a flush that takes the set after this look comes after the write, too
@@ -223,6 +234,10 @@ class VolumeStream:
 
     def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
         """Say that a range is read soon; raises DeviceError for one beyond the end."""
+        span = self._span_of(offset_bytes, offset_bytes + length_bytes)
+        if span is not None:
+            span.device.start_reading(offset_bytes + span.shift, length_bytes)
+            return
         self._check_range(offset_bytes, length_bytes)
         start, end = offset_bytes // SECTOR_SIZE * SECTOR_SIZE, round_up(offset_bytes + length_bytes, SECTOR_SIZE)
         for target, from_sector, count in self._targets(start, end - start):
@@ -342,7 +357,7 @@ class VolumeStream:
             if isinstance(target, CryptTarget):
                 self._ciphers[target.crypto_store].encrypt(part, target.iv_offset_sectors + from_sector)
             for pv_id, offset, length, skip in _runs(target, from_sector, count):
-                self._devices[pv_id].write(offset, part[skip : skip + length])
+                _writer(self._devices[pv_id])(offset, part[skip : skip + length])
                 self._mark_dirty(pv_id)
             done += len(part)
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from cryptlv.activate.process import ServerFiles
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import ActivationError, CryptlvError
+from cryptlv.model.mapping import CryptTarget
 from cryptlv.names import printable
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cryptlv.activate.process import ServeRequest
     from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.device import Device
+    from cryptlv.model.mapping import VolumeMapping
     from cryptlv.secret import VolumeKey
 
 _LOCK_TRIES = 100
@@ -68,9 +70,8 @@ class HeldVolume:
             self._devices[pv_id] = FileDevice(path, writable=request.mapping.writable)
         for name, (spec, sector_size, large) in request.ciphers.items():
             self._ciphers[name] = open_sector_cipher(spec, keys[name], sector_size, iv_large_sectors=large)
-        self.stream = VolumeStream(
-            request.mapping, self._devices, self._ciphers, allow_discards=request.allow_discards
-        )
+        allowed = request.allow_discards or _allows_discards(request.mapping)
+        self.stream = VolumeStream(request.mapping, self._devices, self._ciphers, allow_discards=allowed)
         return self.stream
 
     def announce(self, backend: str, path: str) -> socket.socket:
@@ -118,6 +119,12 @@ class HeldVolume:
         with suppress(OSError):  # other volumes of the group are active
             os.rmdir(os.path.join(self.request.run_dir, self.request.mapping.vg_name))
         os.close(self._lock)
+
+
+def _allows_discards(mapping: VolumeMapping) -> bool:
+    """Whether the metadata allow discards (--crypt-flags) for all of a volume that is encrypted."""
+    crypts = [target for target in mapping.targets if isinstance(target, CryptTarget)]
+    return bool(crypts) and all("allow_discards" in target.flags for target in crypts)
 
 
 def reply(connection: socket.socket, answer: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.errors import EXIT_FAILED, CryptlvError, UsageError
 from cryptlv.names import POLICY_WORDS
-from cryptlv.ops.area_use import ALL_COPIES
+from cryptlv.ops.vg import ALL_COPIES
 from cryptlv.ops.vg_merge import vgmerge
 from cryptlv.ops.vg_split import NewGroup, SplitRequest, vgsplit
 

@@ -21,16 +21,16 @@ from __future__ import annotations
 
 from cryptlv.errors import CommitError, NotFoundError, RefusedError
 from cryptlv.host.scan import Group, Parsed, read_area
-from cryptlv.host.store import check_room, usable_places
+from cryptlv.host.store import check_room, plan_areas, plan_places
 from cryptlv.model.split_merge import rest_after
+from cryptlv.model.vg_edit import ALL_COPIES
 from cryptlv.names import printable
-from cryptlv.ops.area_use import ALL_COPIES, balance, ignore
 from cryptlv.ops.commit import archive_before, commit_change
 from cryptlv.ops.pool_spare import with_spare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cryptlv.host.scan import MetadataArea, World
     from cryptlv.model.vg import VolumeGroup
@@ -43,10 +43,15 @@ class _Areas:
     def __init__(self, session: Session, areas: Sequence[MetadataArea], copies: int) -> None:
         self._session = session
         self._areas = tuple(areas)
-        self._copies = copies
+        self._copies = max(copies, 0)
+        self.are_all_used = copies == ALL_COPIES
 
     def now(self) -> tuple[MetadataArea, ...]:
-        return balance([self._read(area) for area in self._areas], self._copies)[0]
+        return tuple(self._read(area) for area in self._areas)
+
+    def _written(self) -> list[MetadataArea]:
+        """Those that a commit writes."""
+        return plan_areas(self.now(), self._copies, use_all=self.are_all_used)[0]
 
     def _read(self, area: MetadataArea) -> MetadataArea:
         device = self._session.device(area.path)
@@ -54,14 +59,17 @@ class _Areas:
 
     def usable(self) -> bool:
         """Whether metadata can be stored in any of them."""
-        return any(area.header is not None and not area.is_ignored for area in self.now())
+        return bool(self._written())
 
     def check_room(self, after: VolumeGroup) -> None:
-        check_room(usable_places(self.now(), self._session.device), after, self._session.env)
+        check_room(plan_places(self._written(), self._session.device), after, self._session.env)
 
-    def ignore_surplus(self) -> None:
-        if not self._session.test:
-            ignore(self._session, balance([self._read(area) for area in self._areas], self._copies)[1])
+    def commit(
+        self, before: VolumeGroup, after: VolumeGroup, paths: Mapping[str, str], *, archive: bool = False
+    ) -> VolumeGroup:
+        """Put `after` in force in them, in place of `before`."""
+        group = Group(vg=before, pv_paths=dict(paths), areas=self.now())
+        return commit_change(self._session, group, after, use_all_areas=self.are_all_used, archive=archive)
 
 
 def carry_over(
@@ -97,15 +105,11 @@ def carry_over(
         rest.check_room(source_after)
     if source is not None and not session.test:
         archive_before(session, source)
-    step = Group(vg=target, pv_paths=paths, areas=first.now())
-    done = commit_change(session, step, exported, archive=bool(target.seqno) and not target.is_exported)
+    done = first.commit(target, exported, paths, archive=bool(target.seqno) and not target.is_exported)
     try:
         if rest is not None and source is not None and source_after is not None:
-            commit_change(session, Group(vg=source, pv_paths=paths, areas=rest.now()), source_after, archive=False)
-            rest.ignore_surplus()
-        last = Group(vg=done, pv_paths=paths, areas=target_areas.now())
-        done = commit_change(session, last, _imported(done), archive=False)
-        target_areas.ignore_surplus()
+            rest.commit(source, source_after, paths)
+        done = target_areas.commit(done, _imported(done), paths)
     except CommitError as error:
         name = printable(target_after.name)
         raise CommitError(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from cryptlv.activate.foreground import Foreground, end_signals
+from cryptlv.activate.foreground import Foreground, end_signals, interrupted_by_sigterm
 from cryptlv.activate.nbd import DEFAULT_INFLIGHT_BYTES, NbdOptions
 from cryptlv.activate.nbd_address import Address, parse_address
 from cryptlv.activate.process import start_server, stop_server
@@ -65,10 +65,11 @@ def serve(
     if options.allow_discards:
         session.warn(DISCARD_WARNING)
     forbid_dumps()
-    if options.fuse_directory:
-        _serve_files(session, names, credentials, options, ready)
-    else:
-        _serve_exports(session, names, credentials, options, ready)
+    with interrupted_by_sigterm():
+        if options.fuse_directory:
+            _serve_files(session, names, credentials, options, ready)
+        else:
+            _serve_exports(session, names, credentials, options, ready)
 
 
 def _check(names: Sequence[tuple[str, str]], options: ServeOptions) -> None:

@@ -67,7 +67,7 @@ class Copied(Record):
     is_complete: bool
 
 
-class _File:
+class FileEnd:
     """A regular file or block device. As a target a regular file is made anew, so that it begins as zeros."""
 
     def __init__(self, path: str, *, new_size_bytes: int | None = None) -> None:
@@ -106,7 +106,7 @@ class _File:
             _write_zeros(self, offset_bytes, length_bytes)
 
 
-def _write_zeros(end: _File, offset_bytes: int, length_bytes: int) -> None:
+def _write_zeros(end: FileEnd, offset_bytes: int, length_bytes: int) -> None:
     zeros = memoryview(bytes(min(length_bytes, _CHUNK_BYTES)))
     for done in range(0, length_bytes, _CHUNK_BYTES):
         end.write(offset_bytes + done, zeros[: length_bytes - done])
@@ -119,13 +119,12 @@ def _is_block(path: str) -> bool:
         return False
 
 
-class _Volume:
+class VolumeEnd:
     """A volume that is held by this process."""
 
     starts_as_zeros = False
 
     def __init__(self, held: HeldVolume, stream: VolumeStream) -> None:
-        self._held = held
         self.name = held.name
         self.size_bytes = stream.size_bytes
         self.extents, self.read_into = stream.extents, stream.read_into
@@ -269,7 +268,7 @@ def _open_source(session: Session, word: str, keys: KeyRing, opened: list[End]) 
     elif names is not None:
         end = _hold(session, names, keys, writable=False)
     else:
-        end = _File(word)
+        end = FileEnd(word)
     opened.append(end)
     return end
 
@@ -292,15 +291,15 @@ def _open_target(
     elif names is not None:
         end = _hold(session, names, keys, writable=True, allow_discards=request.allow_discards)
     else:
-        end = _File(word, new_size_bytes=size)
+        end = FileEnd(word, new_size_bytes=size)
     opened.append(end)
     return end
 
 
 def _hold(
     session: Session, names: tuple[str, str], keys: KeyRing, *, writable: bool, allow_discards: bool = False
-) -> _Volume:
-    found: list[_Volume] = []
+) -> VolumeEnd:
+    found: list[VolumeEnd] = []
 
     def start(request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
         make_private_directory(request.run_dir)
@@ -310,7 +309,7 @@ def _hold(
         mapping = request.mapping.replace(writable=writable)
         held = HeldVolume(request.replace(mapping=mapping, allow_discards=allow_discards))
         try:
-            found.append(_Volume(held, held.open(keys)))
+            found.append(VolumeEnd(held, held.open(keys)))
         except BaseException:
             held.close()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import shutil
@@ -23,9 +24,10 @@ from hypothesis import strategies as st
 from cryptlv.activate.fuse import FuseFile
 from cryptlv.activate.nbd import NbdServer
 from cryptlv.activate.nbd_address import Address
+from cryptlv.activate.nbd_client import NbdClient
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.ciphers.engine import open_sector_cipher
-from cryptlv.errors import DeviceError
+from cryptlv.errors import DeviceError, RefusedError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.mapping import CryptTarget, LinearTarget, VolumeMapping
 from cryptlv.secret import VolumeKey
@@ -114,6 +116,10 @@ class Handle(ABC):
     def write(self, offset: int, data: bytes) -> None: ...
 
     @abstractmethod
+    def zero(self, offset: int, length: int) -> None:
+        """Have a range read as zeros."""
+
+    @abstractmethod
     def flush(self) -> None: ...
 
     @abstractmethod
@@ -155,6 +161,11 @@ class FileHandle(Handle):
         while data:
             done = os.pwrite(self._descriptor, data, offset)
             data, offset = data[done:], offset + done
+
+    def zero(self, offset: int, length: int) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.fallocate(self._descriptor, 3, ctypes.c_int64(offset), ctypes.c_int64(length)):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def flush(self) -> None:
         os.fsync(self._descriptor)
@@ -202,11 +213,50 @@ class NbdHandle(Handle):
     def write(self, offset: int, data: bytes) -> None:
         self._ask(1, offset, len(data), data)
 
+    def zero(self, offset: int, length: int) -> None:
+        self._ask(6, offset, length)
+
     def flush(self) -> None:
         self._ask(3, 0, 0)
 
     def close(self) -> None:
         self._socket.close()
+
+
+class OurNbdHandle(Handle):
+    """A connection of the client that copies use, which asks for structured replies."""
+
+    def __init__(self, path: str) -> None:
+        self._client = NbdClient(f"nbd+unix:///?socket={path}")
+
+    def size(self) -> int:
+        return self._client.size_bytes
+
+    def read(self, offset: int, length: int) -> bytes:
+        buffer = bytearray(length)
+        self._try(lambda: self._client.read_into(offset, memoryview(buffer)))
+        return bytes(buffer)
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._try(lambda: self._client.write(offset, memoryview(data)))
+
+    def zero(self, offset: int, length: int) -> None:
+        self._try(lambda: self._client.write_zeroes(offset, length))
+
+    def flush(self) -> None:
+        self._try(self._client.flush)
+
+    @staticmethod
+    def _try(act: Callable[[], object]) -> None:
+        try:
+            act()
+        except DeviceError as error:
+            raise OSError(error.errno, str(error)) from error
+        except RefusedError as error:
+            raise OSError(str(error)) from error
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class FuseAdapter(Adapter):
@@ -253,6 +303,14 @@ class NbdAdapter(Adapter):
     def stop(self) -> None:
         assert self._server is not None
         self._server.stop()
+
+
+class OurNbdAdapter(NbdAdapter):
+    """NBD by our own client."""
+
+    def open(self, *, writable: bool = True) -> Handle:
+        assert self._server is not None
+        return OurNbdHandle(self._server.path)
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -343,6 +401,21 @@ class BlockExportConformance(ABC):
             handle.read(offset, 1)
         assert bytes(volume.device.content) == before
         assert handle.size() == SIZE
+
+    @pytest.mark.parametrize(
+        ("offset", "length"), [(0, SIZE), (40 * 512, 50 * 512), (63 * 512 + 7, 1030), (SIZE - 1, 1)]
+    )
+    def test_zeroed_ranges_read_as_zeros_and_their_neighbours_stay(
+        self, handle: Handle, volume: Volume, offset: int, length: int
+    ) -> None:
+        model = bytearray(volume.plain())
+        handle.zero(offset, length)
+        model[offset : offset + length] = bytes(length)
+        assert handle.read(0, SIZE) == model
+        assert volume.plain() == model
+        with pytest.raises(OSError, match=r".*"):
+            handle.zero(SIZE - 1, 2)
+        assert volume.plain() == model
 
     def test_the_last_byte_can_be_written(self, handle: Handle, volume: Volume) -> None:
         model = volume.plain()
@@ -461,6 +534,13 @@ class TestNbd(BlockExportConformance):
 
     def adapter(self) -> Adapter:
         return NbdAdapter()
+
+
+class TestNbdByOurClient(BlockExportConformance):
+    """NBD with structured replies."""
+
+    def adapter(self) -> Adapter:
+        return OurNbdAdapter()
 
 
 class TestFuse(BlockExportConformance):

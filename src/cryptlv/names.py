@@ -17,6 +17,10 @@ _RESERVED_PARTS = (
 )  # fmt: skip
 POLICY_WORDS = ("contiguous", "cling", "cling_by_tags", "normal", "anywhere", "inherit")
 """Words for --alloc; a volume group cannot inherit."""
+DM_CRYPT_FLAGS = (
+    "allow_discards", "same_cpu_crypt", "submit_from_crypt_cpus", "no_read_workqueue", "no_write_workqueue",
+)  # fmt: skip
+"""dm-crypt's optional words that say nothing of the bytes, in the order in which the kernel shows them."""
 _MAX_DM_NAME = 127
 _MAX_TAG = 1024
 _DOTS = frozenset((".", ".."))

@@ -3,7 +3,6 @@ conformance/test_device_mapper.py."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from typing import TYPE_CHECKING
@@ -11,15 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.activate import dm
-from cryptlv.activate.dm import DeviceMapper, holder_of, len_at
+from cryptlv.activate.dm import DeviceMapper, holder_of
 from cryptlv.errors import DeviceMapperError
 from cryptlv.model.stack import TableLine
-from cryptlv.secret import VolumeKey
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CRYPT = b"aes-xts-plain64 000102ff 0 8:0 2048 1 allow_discards"
 
 
 def test_where_it_cannot_be_used_that_is_said(tmp_path: Path) -> None:
@@ -43,31 +39,6 @@ def test_what_a_device_is_in_use_for_is_known_of_mounts() -> None:
         words = file.readline().split()
     assert holder_of(words[2]).startswith("mounted at /")
     assert holder_of("0:0") == ""
-
-
-def test_a_key_in_digits_is_found_and_left_out() -> None:
-    view = memoryview(CRYPT)
-    assert dm._line("n", 8, 16, "crypt", view) == TableLine(
-        start_sectors=8, length_sectors=16, kind="crypt",
-        words=("aes-xts-plain64", "=n:8", "0", "8:0", "2048", "1", "allow_discards"),
-    )  # fmt: skip
-    place = dm._digits_place("crypt", view)
-    assert place is not None
-    assert dm._undigits(view[place[0] : place[1]]) == bytes((0, 1, 2, 255))
-    for kind, params in (("linear", b"8:0 2048"), ("crypt", b"aes :64:logon:x 0 8:0 0"), ("crypt", b"c - 0 8:0 0")):
-        assert dm._digits_place(kind, memoryview(params)) is None
-
-
-def test_parameters_have_the_keys_digits_and_are_wiped() -> None:
-    line = TableLine(start_sectors=0, length_sectors=8, kind="crypt", words=("aes", "=s", "0", "8:0", "7"))
-    with VolumeKey(bytes((0, 1, 2, 255))) as key, dm._params(line, {"=s": key}) as buffer:
-        assert buffer.value == b"aes 000102ff 0 8:0 7"
-    assert bytes(buffer) == bytes(len(buffer))
-
-
-def test_text_in_memory_is_measured_without_a_copy() -> None:
-    text = ctypes.create_string_buffer(b"four")
-    assert (len_at(ctypes.addressof(text)), len_at(None)) == (4, 0)
 
 
 @pytest.mark.parametrize(

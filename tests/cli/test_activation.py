@@ -100,3 +100,42 @@ def test_a_key_file_that_may_not_be_read_is_named(encrypted: Machine, command: s
     words = tuple("closed" if word == "KEY" else word for word in KEYFILE_COMMANDS[command])
     assert "key file closed: cannot read: Permission denied" in encrypted.fail(*words)
     encrypted.prefix = ()
+
+
+def test_image_files_are_not_for_the_kernel_and_nothing_is_made_that_was_to_be_active_there(vg0: Machine) -> None:
+    vg0.run("lvcreate", "-l1", "-nx", "vg0")
+    assert "--backend auto" in vg0.fail("lvchange", "-ay", "--backend", "dm", "vg0/x")
+    assert "--backend auto" in vg0.fail("lvcreate", "-ay", "-l1", "-ny", "vg0")
+    assert vg0.run("lvs", "--noheadings", "-o", "lv_name,lv_active").lines == ["x"]
+    vg0.run("lvcreate", "-an", "-l1", "vg0")
+    assert "needs y, n or ay" in vg0.fail("lvcreate", "-a", "x", "-l1", "vg0", status=3)
+
+
+def test_what_is_not_in_the_kernel_is_neither_refreshed_nor_frozen(encrypted: Machine) -> None:
+    encrypted.run("lvcreate", "-l1", "-nplain", "vg0")
+    assert encrypted.run("lvchange", "--refresh", "vg0/x", "vg0/plain").lines == []
+    assert encrypted.run("vgchange", "--refresh", "vg0").lines == []
+    for option in ("--suspendkey", "--resumekey"):
+        assert "vg0/x is not active in the kernel" in encrypted.fail("lvchange", option, "vg0/x")
+        assert "vg0/plain is not encrypted" in encrypted.fail("lvchange", option, "vg0/plain")
+        assert encrypted.run("vgchange", option, "vg0").lines == []
+        assert "no other change" in encrypted.fail("lvchange", option, "-an", "vg0/x", status=3)
+        assert "no other change" in encrypted.fail("lvchange", option, "--addtag", "t", "vg0/x", status=3)
+    assert "no other change" in encrypted.fail("vgchange", "--suspendkey", "--resumekey", "vg0", status=3)
+
+
+def test_flags_of_dm_crypt_are_kept_with_encrypted_volumes(encrypted: Machine) -> None:
+    def shown() -> list[str]:
+        return encrypted.run("lvs", "--noheadings", "-o", "crypt_flags", "vg0/x").lines
+
+    assert shown() == [""]
+    encrypted.run("lvchange", "--crypt-flags", "no_read_workqueue,allow_discards", "vg0/x")
+    assert shown() == ["allow_discards,no_read_workqueue"]
+    encrypted.run("lvextend", "-l+1", "vg0/x")
+    assert shown() == ["allow_discards,no_read_workqueue"]
+    encrypted.run("lvchange", "--crypt-flags", "none", "vg0/x")
+    assert shown() == [""]
+    assert "is not one of allow_discards" in encrypted.fail("lvchange", "--crypt-flags", "fast", "vg0/x", status=3)
+    assert "--crypt-flags needs --type crypt" in encrypted.fail(
+        "lvcreate", "--crypt-flags", "allow_discards", "-l1", "vg0", status=3
+    )

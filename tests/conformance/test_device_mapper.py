@@ -139,7 +139,7 @@ class DeviceMapperConformance:
     def test_devices_that_are_not_there_are_refused(self, kernel: Kernel) -> None:
         for act in (
             kernel.clear, kernel.suspend, kernel.resume, kernel.remove, kernel.table, kernel.status, kernel.deps,
-            lambda name: kernel.rename(name, "t-two"), lambda name: kernel.message(name, 0, "key wipe"),
+            lambda name: kernel.rename(name, "t-two"), lambda name: kernel.message(name, 0, ("key", "wipe")),
             lambda name: self.load(kernel, name, line("zero")),
         ):  # fmt: skip
             with self.refused(errno.ENXIO):
@@ -203,20 +203,28 @@ class DeviceMapperConformance:
             wanted = line("crypt", "aes-xts-plain64", REFERENCE, "0", disk, "2048")
             self.make(kernel, "t-one", wanted)
             with self.refused(errno.EINVAL):
-                kernel.message("t-one", 0, "key wipe")
+                kernel.message("t-one", 0, ("key", "wipe"))
             kernel.suspend("t-one")
-            kernel.message("t-one", 0, "key wipe")
+            kernel.message("t-one", 0, ("key", "wipe"))
             (seen,) = kernel.table("t-one")
             assert seen.key_word == "=t-one:0"
             with self.refused(errno.EAGAIN):
                 kernel.resume("t-one")
             kernel.drop_key(DESCRIPTION)
             with self.refused(errno.ENOKEY):
-                kernel.message("t-one", 0, f"key set {REFERENCE}")
+                kernel.message("t-one", 0, ("key", "set", REFERENCE))
             kernel.put_key(DESCRIPTION, key)
-        kernel.message("t-one", 0, f"key set {REFERENCE}")
+        kernel.message("t-one", 0, ("key", "set", REFERENCE))
         kernel.resume("t-one")
         assert kernel.table("t-one") == (wanted,)
+        kernel.suspend("t-one")
+        kernel.message("t-one", 0, ("key", "wipe"))
+        with VolumeKey(KEY) as key:
+            kernel.message("t-one", 0, ("key", "set", "=k"), {"=k": key})
+            kernel.resume("t-one")
+            (found,) = kernel.keys_of("t-one").values()
+            assert found.matches(key)
+            found.close()
         kernel.drop_key(DESCRIPTION)
         kernel.remove("t-one")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import ActivationError
-from cryptlv.host.links import make_link, remove_link
+from cryptlv.host.links import make_link, remove_link, remove_nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,12 @@ def test_somebodys_file_is_neither_replaced_nor_removed(dev: Path) -> None:
         make_link(str(dev), "vg", "a", str(dev / "mapper" / "vg-a"))
     remove_link(str(dev), "vg", "a")
     assert (dev / "vg" / "a").read_text() == "mine"
+
+
+def test_nodes_of_former_names_go_and_nothing_else(dev: Path) -> None:
+    remove_nodes(str(dev / "mapper"), "1:1", but="x")
+    remove_nodes(str(dev / "none"), "1:1", but="x")
+    assert {path.name for path in (dev / "mapper").iterdir()} == {"vg-a"}
 
 
 def test_a_directory_that_cannot_be_made_is_named(dev: Path) -> None:

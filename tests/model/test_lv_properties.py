@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.model.lv_properties import ChangeRules, LvChange, change_lv
+from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.opaque import OpaqueSegment
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ def test_each_property_is_set_and_nothing_else(
     assert changed.lv == lv.replace(**expected)
     assert changed.problems == ()
     assert changed.done == 1
+
+
+def test_flags_of_dm_crypt_are_for_encrypted_volumes(sound_vg: VolumeGroup) -> None:
+    flags = ("allow_discards", "no_read_workqueue")
+    changed = change_lv(sound_vg.lv("two"), "vg/two", LvChange(crypt_flags=flags))
+    assert [segment.flags for segment in changed.lv.segments if isinstance(segment, CryptSegment)] == [flags] * 2
+    assert change_lv(changed.lv, "vg/two", LvChange(crypt_flags=())).lv == sound_vg.lv("two")
+    plain = change_lv(sound_vg.lv("lin"), "vg/lin", LvChange(crypt_flags=flags))
+    assert plain.lv == sound_vg.lv("lin")
+    assert plain.problems == ("Logical volume vg/lin is not encrypted: it has no flags of dm-crypt's.",)
 
 
 def test_what_is_so_already_is_told_and_the_rest_is_done(sound_vg: VolumeGroup) -> None:

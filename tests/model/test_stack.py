@@ -124,11 +124,13 @@ def test_a_new_volume_is_made_from_below() -> None:
     low, top = "v--g-l--v_cryptdata", "v--g-l--v"
     assert prepare == [f"create {low}", f"load {low}", f"create {top}", f"load {top}"]
     assert freeze == []
-    assert finish == [f"resume {low}", f"resume {top}", f"link {top}"]
+    assert finish == [f"resume {low}", f"resume {top}", f"node {low}", f"link {top}"]
 
 
 def test_a_volume_that_is_as_it_should_be_is_left_alone() -> None:
-    assert plan(layered(8192), seen(layered(8192))) == ([], [], ["link v--g-l--v"])
+    assert plan(layered(8192), seen(layered(8192))) == (
+        [], [], ["node v--g-l--v_cryptdata", "link v--g-l--v"],
+    )  # fmt: skip
 
 
 def test_what_a_killed_command_left_is_finished_or_undone() -> None:
@@ -149,12 +151,12 @@ def test_a_longer_volume_grows_from_below_and_a_shorter_one_shrinks_from_above()
     assert plan(layered(16384), seen(layered(8192))) == (
         [f"load {low}", f"resume {low}", f"load {top}"],
         [f"suspend {top}"],
-        [f"resume {top}", f"link {top}"],
+        [f"resume {top}", f"node {low}", f"link {top}"],
     )
     assert plan(layered(8192), seen(layered(16384))) == (
         [f"load {low}", f"load {top}"],
         [f"suspend {top}", f"suspend {low}"],
-        [f"resume {top}", f"resume {low}", f"link {top}"],
+        [f"resume {top}", f"resume {low}", f"node {low}", f"link {top}"],
     )
 
 
@@ -164,7 +166,8 @@ def test_a_renamed_volume_keeps_its_tables() -> None:
     prepare, freeze, finish = plan(after, seen(before))
     assert (prepare, freeze) == ([], [])
     assert finish == [
-        "rename v--g-l--v_cryptdata", "unlink v--g-l--v", "rename v--g-l--v", "link v--g-new",
+        "rename v--g-l--v_cryptdata", "unlink v--g-l--v", "rename v--g-l--v",
+        "node v--g-new_cryptdata", "link v--g-new",
     ]  # fmt: skip
 
 
@@ -175,7 +178,7 @@ def test_keys_in_digits_make_no_difference_by_their_words() -> None:
     there[1] = there[1].replace(lines=(line.replace(words=(line.words[0], "=v--g-l--v:0", *line.words[2:])),))
     digits = {"cryptostore1": KEYS["cryptostore1"].replace(word="=cryptostore1")}
     made = plan_stack(wanted_stack(source, digits), {device.uuid: device for device in there}, PLACES)
-    assert [step.shown for step in made.steps] == ["link v--g-l--v"]
+    assert [step.shown for step in made.steps] == ["node v--g-l--v_cryptdata", "link v--g-l--v"]
 
 
 def test_read_only_is_a_change() -> None:

@@ -46,6 +46,19 @@ def test_items_are_written_with_the_id_of_the_pv(read_segment: Read, pvs: dict[s
     ]
 
 
+def test_flags_of_dm_crypt_are_kept_and_go_into_the_target(read_segment: Read, pvs: dict[str, str]) -> None:
+    segment = crypt(read_segment, f'{TEXT}crypt_flags = [ "allow_discards", "of_later" ]\n')
+    assert segment.flags == ("allow_discards", "of_later")
+    assert dict(segment.render_items({}))["crypt_flags"] == segment.flags
+    assert crypt(read_segment, f'{TEXT}crypt_flags="allow_discards"\n').flags == ("allow_discards",)
+    lookup = PlaceLookup(extent_size_sectors=8, pe_start_sectors=dict.fromkeys(pvs.values(), 0), lv_ids={})
+    (target,) = segment.targets(lookup)
+    assert isinstance(target, CryptTarget)
+    assert target.flags == segment.flags
+    assert segment.part(1, 2).flags == segment.flags
+    assert segment.with_crypt_flags(()) == crypt(read_segment)
+
+
 def test_unknown_keys_are_kept_in_order(read_segment: Read) -> None:
     text = f'{TEXT}future = [1, "x"]\nnested {{ a = 1 }}\niv_base = 7\n'
     segment = crypt(read_segment, text)

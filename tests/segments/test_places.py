@@ -13,6 +13,7 @@ from cryptlv.segments.places import (
     parse_identified_areas,
     parse_number,
     parse_word,
+    parse_words,
     rename_areas,
     render_areas,
     shift_area,
@@ -85,6 +86,13 @@ def test_numbers_and_words_have_defaults_and_kinds() -> None:
         parse_number(section(n="5"), "n", "here")
     with pytest.raises(FormatError, match="here has a w that is not a string"):
         parse_word(section(w=5), "w", "here")
+
+
+def test_lists_of_words_have_words_only() -> None:
+    section = Section(items=(("many", ("a", "b")), ("one", "a"), ("bad", ("a", 1))))
+    assert [parse_words(section, key, "x") for key in ("many", "one", "none")] == [("a", "b"), ("a",), ()]
+    with pytest.raises(FormatError, match="bad"):
+        parse_words(section, "bad", "x")
 
 
 def test_volumes_are_renamed_and_pvs_are_not() -> None:

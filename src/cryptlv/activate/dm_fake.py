@@ -11,6 +11,7 @@ import errno
 from cryptlv.errors import DeviceMapperError, KeyringError
 from cryptlv.model.stack import KEY, PREFIX, SeenDevice, TableLine, described_key
 from cryptlv.secret import VolumeKey
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class _Device:
         self.next_read_only = False
         self.opens = 0
         self.is_wiped = False
+        self.read_ahead_sectors = 256
 
 
 class FakeDeviceMapper:
@@ -66,8 +68,10 @@ class FakeDeviceMapper:
         return f"/dev/mapper/{name}"
 
     def read_ahead_bytes(self, number: str) -> int:
-        """The kernel's default."""
-        return 128 * 1024
+        """What was last set, at first the kernel's default."""
+        minor = int(number.partition(":")[2])
+        found = [device for device in self.devices.values() if device.minor == minor]
+        return found[0].read_ahead_sectors * SECTOR_SIZE if found else 0
 
     def lvm_uuids(self) -> tuple[str, ...]:
         """The UUIDs of all devices that are parts of volumes."""
@@ -188,6 +192,8 @@ class FakeDeviceMapper:
         if device.is_wiped:
             raise DeviceMapperError(f"{name} is frozen and its key is not in the kernel", errno=errno.EAGAIN)
         device.is_suspended = False
+        if read_ahead is not None:
+            device.read_ahead_sectors = max(read_ahead, 0)
 
     def rename(self, name: str, new: str) -> None:
         """Give a device another name."""
@@ -207,29 +213,36 @@ class FakeDeviceMapper:
             raise DeviceMapperError(f"device-mapper cannot take away {name}: it is in use", errno=errno.EBUSY)
         del self.devices[name]
 
-    def message(self, name: str, sector: int, text: str) -> None:
+    def message(
+        self, name: str, sector: int, words: tuple[str, ...], keys: Mapping[str, Secret] | None = None
+    ) -> None:
         """dm-crypt's `key wipe` and `key set`."""
+        self._refuse("message", name)
         device = self._device("send a message to", name)
-        words = text.split()
         lines = device.live or ()
         at = next((i for i, line in enumerate(lines) if line.start_sectors <= sector < _end(line)), None)
-        is_key = words[:2] in (["key", "wipe"], ["key", "set"])
+        is_key = words[:2] in (("key", "wipe"), ("key", "set"))
         if at is None or lines[at].kind != "crypt" or not is_key or not device.is_suspended:
             raise DeviceMapperError(
                 f"device-mapper cannot send a message to {name}: Invalid argument", errno=errno.EINVAL
             )
         line = lines[at]
-        if words[1] == "set" and described_key(words[2]) not in self.keys:
+        if words[1] == "set" and described_key(words[2]) not in {"", *self.keys}:
             raise DeviceMapperError(
                 f"device-mapper cannot send a message to {name}: its key is not in the kernel's keyring",
                 errno=errno.ENOKEY,
             )
         word = words[2] if words[1] == "set" else "00" * 64
-        device.live = (*lines[:at], line.replace(words=(line.words[0], word, *line.words[2:])), *lines[at + 1 :])
+        changed = _with_digits(line.replace(words=(line.words[0], word, *line.words[2:])), keys or {})
+        device.live = (*lines[:at], changed, *lines[at + 1 :])
         device.is_wiped = any(part.key_word == "00" * 64 for part in device.live)
 
     def settle(self) -> None:
         """There is nobody to wait for."""
+
+    def see_to_node(self, name: str) -> None:
+        """There are no nodes."""
+        self._device("make a node for", name)
 
     def link(self, vg_name: str, lv_name: str, name: str) -> None:
         """Make /dev/VG/LV for a device."""

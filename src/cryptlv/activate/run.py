@@ -10,6 +10,7 @@ from cryptlv.model.stack import (
     Create,
     Link,
     Load,
+    Node,
     Release,
     Remove,
     Rename,
@@ -131,6 +132,9 @@ class StackRun:
                 kernel.rename(step.name, step.new)
             case Remove():
                 kernel.remove(step.name)
+            case Node():
+                kernel.settle()
+                kernel.see_to_node(step.name)
             case Link():
                 kernel.settle()  # udevd makes it, where it runs
                 kernel.link(*step.link, step.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptlv.cli.options import Option
 from cryptlv.errors import EXIT_FAILED, UsageError
+from cryptlv.names import DM_CRYPT_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ NO_KEYRING = Option(
     long="no-keyring",
     help="Give the kernel keys in its tables, not in its keyring, as for kernels that cannot take them from there.",
 )
+CRYPT_FLAGS = Option(
+    long="crypt-flags",
+    takes="FLAG[,FLAG...]|none",
+    help=f"How dm-crypt works when it is active in the kernel: {', '.join(DM_CRYPT_FLAGS)}.",
+)
 ACTIVATION_OPTIONS = (
     Option(
         long="activate",
@@ -70,6 +76,10 @@ EVENT = Option(
     help="With -aay, as an event has it: groups whose physical volumes are not all there yet are left alone.",
 )
 _LONGEST_SECONDS = 2**31 - 1
+FREEZE_OPTIONS = (
+    Option(long="suspendkey", help="Freeze what the kernel has active and wipe its key, as before a machine sleeps."),
+    Option(long="resumekey", help="Ask for the passphrase of what is frozen, and thaw it."),
+)
 _BACKENDS = ("auto", "dm", "fuse", "nbd")
 _AUTOMATIC = frozenset(("a", "ay", "ya"))
 """Values of -a that pass over volumes with --setautoactivation n (tools/lvmcmdline.c:activation_arg)."""
@@ -102,6 +112,17 @@ def credentials_of(
         for_stores=for_stores,
         only_people=only_people,
     )
+
+
+def crypt_flags_of(arguments: Arguments) -> tuple[str, ...]:
+    """dm-crypt's flags that --crypt-flags names, in the kernel's order; raises UsageError."""
+    words = [word for word in arguments.text("crypt-flags").split(",") if word]
+    if words == ["none"]:
+        return ()
+    for word in words:
+        if word not in DM_CRYPT_FLAGS:
+            raise UsageError(f"--crypt-flags {word!r} is not one of {', '.join(DM_CRYPT_FLAGS)}, or none")
+    return tuple(flag for flag in DM_CRYPT_FLAGS if flag in words)
 
 
 def wanted_state(arguments: Arguments) -> bool:
@@ -139,6 +160,34 @@ def refresh_active(
         terminal.detail(f'Logical volume "{vg_name}/{name}" refreshed.')
     _tell_failures(terminal, vg_name, failed)
     return EXIT_FAILED if failed else 0
+
+
+def freeze_keys(
+    session: Session, terminal: Terminal, arguments: Arguments, vg_name: str, lv_names: tuple[str, ...]
+) -> int:
+    """Freeze volumes and wipe their keys (--suspendkey), or thaw them (--resumekey); gives the exit status."""
+    from cryptlv.ops import freeze
+
+    if arguments.has("suspendkey"):
+        done, failed = freeze.suspend_keys(session, vg_name, lv_names)
+        what = "is frozen, its key is wiped"
+    else:
+        with credentials_of(arguments, session.warn) as credentials:
+            by_keyring = not arguments.has("no-keyring")
+            done, failed = freeze.resume_keys(session, vg_name, lv_names, credentials, by_keyring=by_keyring)
+        what = "is thawed"
+    for name in done:
+        terminal.say(f'Logical volume "{vg_name}/{name}" {what}.')
+    _tell_failures(terminal, vg_name, failed)
+    return EXIT_FAILED if failed else 0
+
+
+def key_freezing(arguments: Arguments) -> bool:
+    """Whether --suspendkey or --resumekey is given; raises UsageError for both, or with another change."""
+    given = [name for name in ("suspendkey", "resumekey") if arguments.has(name)]
+    if len(given) > 1 or (given and (arguments.has("activate") or arguments.has("refresh"))):
+        raise UsageError(f"--{given[0]} goes with no other change")
+    return bool(given)
 
 
 def _tell_failures(terminal: Terminal, vg_name: str, failed: Iterable[Failed]) -> None:

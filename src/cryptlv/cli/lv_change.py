@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import ACTIVATION_OPTIONS, refresh_active, set_active, wanted_state
+from cryptlv.cli.activation import (
+    ACTIVATION_OPTIONS,
+    CRYPT_FLAGS,
+    FREEZE_OPTIONS,
+    crypt_flags_of,
+    freeze_keys,
+    key_freezing,
+    refresh_active,
+    set_active,
+    wanted_state,
+)
 from cryptlv.cli.keyslots import KEY_OPTIONS, change_keys, key_action
 from cryptlv.cli.lv import SELECT, targets_by_group
 from cryptlv.cli.options import Command, Option
@@ -40,6 +50,7 @@ def _wanted(arguments: Arguments) -> LvChange:
         skips_activation=arguments.yes_no("setactivationskip"),
         activates_automatically=arguments.yes_no("setautoactivation"),
         minor=minor,
+        crypt_flags=crypt_flags_of(arguments) if arguments.has("crypt-flags") else None,
         is_for_pools=arguments.yes_no("zero") is not None,
     )
 
@@ -50,6 +61,8 @@ def _lvchange(arguments: Arguments) -> int:
         return _change_keys(arguments, action)
     wanted = _wanted(arguments)
     is_change = wanted != _KEPT
+    if key_freezing(arguments):
+        return _freeze(arguments, is_change=is_change)
     if not is_change and not arguments.has("activate") and not arguments.has("refresh"):
         raise UsageError("lvchange: name what to change; see: cryptlv lvchange --help")
     active = wanted_state(arguments) if arguments.has("activate") else None
@@ -66,6 +79,17 @@ def _lvchange(arguments: Arguments) -> int:
             if is_change:
                 terminal.warn("Combining activation change with other commands is not advised.")
             status = _activate(session, terminal, arguments, active=active)
+    return status
+
+
+def _freeze(arguments: Arguments, *, is_change: bool) -> int:
+    if is_change:
+        raise UsageError("lvchange: --suspendkey and --resumekey go with no other change")
+    terminal = Terminal(arguments)
+    with open_command(arguments, terminal) as session:
+        wanted, status = _activated(session, terminal, arguments)
+        for vg_name, names in wanted.items():
+            status = max(status, freeze_keys(session, terminal, arguments, vg_name, names))
     return status
 
 
@@ -132,10 +156,12 @@ LVCHANGE = Command(
         "--killkey N VG/LV",
         "--backupkeystore|--restorekeystore FILE VG/LV",
         "--refresh VG/LV|VG|@TAG ...",
+        "--suspendkey|--resumekey [--keyfile FILE] VG/LV|VG|@TAG ...",
         "-a y|n|ay [-K] [--keyfile FILE] [--backend auto|dm|fuse|nbd] VG/LV|VG|@TAG ...",
     ),
     options=(
         *ACTIVATION_OPTIONS,
+        *FREEZE_OPTIONS,
         SELECT,
         Option(long="permission", short="p", takes="rw|r", help="Read and write, or read only."),
         Option(long="addtag", takes="TAG", help="Add a tag; may be given several times."),
@@ -154,6 +180,7 @@ LVCHANGE = Command(
             takes="y|n",
             help="Leave it out when volumes are activated, but for -K.",
         ),
+        CRYPT_FLAGS,
         Option(long="setautoactivation", takes="y|n", help="Whether -a ay activates it, as at boot."),
         Option(long="refresh", help="Have the kernel's device of an active volume be as the metadata say."),
         Option(long="zero", short="Z", takes="y|n", help="For thin pools, which are left to lvm2's lvchange."),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from cryptlv.cli.activation import (
     CACHE_TIMEOUT,
+    CRYPT_FLAGS,
     KEYFILE,
     KEYFILE_PART,
     NO_KEYRING,
     PBKDF_OPTIONS,
     credentials_of,
+    crypt_flags_of,
     wants_new_active,
 )
 from cryptlv.cli.options import Command, Option
@@ -43,7 +45,8 @@ _KEYSTORE = (
     Option(long="luks2-keyslots-size", takes="Size[m|UNIT]", help="Room for keyslots; 8 of them, and what is left."),
 )
 _STORE_ONLY = tuple(option.long for option in _KEYSTORE)
-_CRYPT_ONLY = ("cryptostore", "keyfile", "cache-timeout", *(option.long for option in KEYFILE_PART), *_STORE_ONLY)
+_KEY_ONLY = ("cryptostore", CRYPT_FLAGS.long, "keyfile", "cache-timeout")
+_CRYPT_ONLY = (*_KEY_ONLY, *(option.long for option in KEYFILE_PART), *_STORE_ONLY)
 
 
 def _names(arguments: Arguments) -> tuple[str, str, tuple[str, ...]]:
@@ -92,6 +95,7 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         skips_activation=arguments.yes_no("setactivationskip") is True,
         autoactivates=arguments.yes_no("setautoactivation") is not False,
         activates=wants_new_active(arguments),
+        crypt_flags=crypt_flags_of(arguments),
         keys_in_keyring=not arguments.has("no-keyring"),
         crypto_store=arguments.text("cryptostore").strip("[]"),
         handler=arguments.text("handler", DEFAULT_HANDLER),
@@ -147,6 +151,7 @@ LVCREATE = Command(
         Option(long="setautoactivation", takes="y|n", help="Whether it is activated at boot."),
         Option(long="cryptostore", takes="NAME", help="Share the key of this keystore instead of making one."),
         *_KEYSTORE,
+        CRYPT_FLAGS,
         KEYFILE,
         *KEYFILE_PART,
         CACHE_TIMEOUT,

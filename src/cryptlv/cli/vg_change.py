@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cryptlv.cli.activation import ACTIVATION_OPTIONS, EVENT, refresh_active, set_active, wanted_state
+from cryptlv.cli.activation import (
+    ACTIVATION_OPTIONS,
+    EVENT,
+    FREEZE_OPTIONS,
+    freeze_keys,
+    key_freezing,
+    refresh_active,
+    set_active,
+    wanted_state,
+)
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command
 from cryptlv.cli.vg import (
@@ -53,7 +62,16 @@ def _change_of(arguments: Arguments) -> vg_change.VgChange:
     )
 
 
+def _freeze(arguments: Arguments) -> int:
+    terminal = Terminal(arguments)
+    with open_command(arguments, terminal) as session:
+        names, status = chosen_groups(session, terminal, arguments)
+        return max([status, *(freeze_keys(session, terminal, arguments, name, ()) for name in names)])
+
+
 def _vgchange(arguments: Arguments) -> int:
+    if key_freezing(arguments):
+        return _freeze(arguments)
     wanted = _change_of(arguments)
     new_id = arguments.has("uuid")
     changes = new_id or wanted != vg_change.VgChange()
@@ -119,9 +137,14 @@ def _activate(session: Session, terminal: Terminal, arguments: Arguments, *, act
 VGCHANGE = Command(
     name="vgchange",
     summary="Change volume groups; activate or deactivate their volumes.",
-    usage=("OPTION ... [VG|@TAG ...]", "-a y|n [--keyfile FILE] [--backend auto|dm|fuse|nbd] [VG ...]"),
+    usage=(
+        "OPTION ... [VG|@TAG ...]",
+        "--suspendkey|--resumekey [--keyfile FILE] [VG|@TAG ...]",
+        "-a y|n [--keyfile FILE] [--backend auto|dm|fuse|nbd] [VG ...]",
+    ),
     options=(
         *ACTIVATION_OPTIONS,
+        *FREEZE_OPTIONS,
         EVENT,
         ADDTAG,
         Option(long="deltag", takes="TAG", help="Take a tag away; may be given several times."),

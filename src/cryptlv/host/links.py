@@ -41,3 +41,21 @@ def remove_link(dev_dir: str, vg_name: str, lv_name: str) -> None:
         raise ActivationError(f"{path}: cannot remove the link: {error.strerror}") from None
     with suppress(OSError):  # there are others, or none was there
         os.rmdir(os.path.dirname(path))
+
+
+def remove_nodes(directory: str, number: str, but: str) -> None:
+    """Remove the nodes of a device (MAJOR:MINOR) in a directory but the one of its name: those of names that it had.
+
+    Only nodes themselves are looked at; where udevd runs they are links, which it looks after.
+    """
+    try:
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in entries if entry.name != but and not entry.is_symlink()]
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(directory, name)
+        with suppress(OSError):
+            found = os.lstat(path)
+            if stat.S_ISBLK(found.st_mode) and f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" == number:
+                os.unlink(path)

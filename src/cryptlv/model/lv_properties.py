@@ -24,7 +24,8 @@ class LvChange(Record):
 
     `allocation_policy` is "" for the group's. `read_ahead` has one value, in sectors as the metadata have it (None is
     the kernel's choice, -1 none), or nothing. `minor` is the device number that the kernel is to use, -1 for any.
-    `is_for_pools` stands for properties that only thin pools have.
+    `crypt_flags` are dm-crypt's words for an encrypted volume. `is_for_pools` stands for properties that only thin
+    pools have.
     """
 
     add_tags: tuple[str, ...] = ()
@@ -36,6 +37,7 @@ class LvChange(Record):
     activates_automatically: bool | None = None
     minor: int | None = None
     major: int = -1
+    crypt_flags: tuple[str, ...] | None = None
     is_for_pools: bool = False
 
 
@@ -119,7 +121,17 @@ def _numbered(lv: LogicalVolume, where: str, change: LvChange) -> LogicalVolume 
     )
 
 
-_MAKERS = (_tagged, _allocated, _permitted, _reading_ahead, _skipped, _automatic, _numbered)
+def _flagged(lv: LogicalVolume, where: str, change: LvChange) -> LogicalVolume | str | None:
+    if change.crypt_flags is None:
+        return None
+    changed = [segment.with_crypt_flags(change.crypt_flags) for segment in lv.segments]
+    segments = tuple(segment for segment in changed if segment is not None)
+    if not segments or len(segments) != len(changed):
+        return f"Logical volume {where} is not encrypted: it has no flags of dm-crypt's."
+    return lv.replace(segments=segments)
+
+
+_MAKERS = (_tagged, _allocated, _permitted, _reading_ahead, _skipped, _automatic, _numbered, _flagged)
 
 
 def _with_word(words: tuple[str, ...], word: str, order: Sequence[str], *, there: bool) -> tuple[str, ...]:

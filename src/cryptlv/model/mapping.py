@@ -110,6 +110,19 @@ class VolumeMapping(Record):
         return tuple(dict.fromkeys(t.crypto_store for t in self.targets if isinstance(t, CryptTarget)))
 
 
+def refuse_parts(vg: VolumeGroup, lv: LogicalVolume) -> None:
+    """Raise RefusedError for a volume that is part of another one of a type that is lvm2's, as the origin of a
+    snapshot is: whoever wrote to it past that type would spoil the other one."""
+    for other in vg.lvs:
+        for segment in other.segments:
+            if segment.is_opaque and any(name == lv.name for _, name in segment.parts()):
+                where = f"{printable(vg.name)}/{printable(lv.name)}"
+                raise RefusedError(
+                    f"{where} is part of a volume of type {printable(segment.shown_type)}, which lvm2 activates and "
+                    "deactivates"
+                )
+
+
 def map_volume(vg: VolumeGroup, lv: LogicalVolume) -> VolumeMapping:
     """The mapping of a logical volume.
 
@@ -128,6 +141,7 @@ def map_volume(vg: VolumeGroup, lv: LogicalVolume) -> VolumeMapping:
         lv_ids={other.name: other.id for other in vg.lvs},
     )
     mapping = _mapped(vg, lv, lookup)
+    refuse_parts(vg, lv)
     for pv in vg.pvs:
         if pv.is_missing and pv.id in mapping.pv_ids:
             raise RefusedError(f"{name} cannot be activated: its physical volume {printable(pv.id)} is missing")

@@ -13,8 +13,8 @@ the steps that undo it.
 from __future__ import annotations
 
 from cryptlv.errors import RefusedError
-from cryptlv.model.mapping import CryptTarget, LinearTarget, StripedTarget
-from cryptlv.names import DATA_SUFFIX, dm_name, parse_uuid, printable, split_dm_name
+from cryptlv.model.mapping import CryptTarget, LinearTarget, StripedTarget, refuse_parts
+from cryptlv.names import DATA_SUFFIX, DM_CRYPT_FLAGS, dm_name, parse_uuid, printable, split_dm_name
 from cryptlv.record import Record
 
 TYPE_CHECKING = False
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 PREFIX = "LVM-"
 PLACE, KEY = "@", "="
-CRYPT_FLAGS = (
-    "allow_discards", "same_cpu_crypt", "submit_from_crypt_cpus", "no_read_workqueue", "no_write_workqueue",
-)  # fmt: skip
-"""dm-crypt's optional words that say nothing of the bytes, in the order in which the kernel shows them."""
 _STACKED = frozenset(("linear", "striped", "crypt"))
 
 
@@ -86,7 +82,8 @@ class WantedDevice(Record):
 
 
 class SeenDevice(Record):
-    """A device as the kernel has it; `number` is MAJOR:MINOR, `lines` the live table with its keys left out."""
+    """A device as the kernel has it; `number` is MAJOR:MINOR, `lines` the live table with its keys left out.
+    `read_ahead_sectors` is None where nobody has looked."""
 
     name: str
     uuid: str
@@ -97,6 +94,7 @@ class SeenDevice(Record):
     has_inactive: bool = False
     is_read_only: bool = False
     open_count: int = 0
+    read_ahead_sectors: int | None = None
 
     @property
     def length_sectors(self) -> int:
@@ -163,7 +161,7 @@ def table_line(target: Target, keys: Mapping[str, StoreKey]) -> TableLine:
         key = keys[target.crypto_store]
         kind, words = "crypt", [key.cipher, key.word, str(target.iv_offset_sectors)]
         words += [PLACE + target.pv_id, str(target.offset_sectors)]
-        options = [flag for flag in CRYPT_FLAGS if flag in target.flags]
+        options = [flag for flag in DM_CRYPT_FLAGS if flag in target.flags]
         if key.sector_size != 512:
             options.append(f"sector_size:{key.sector_size}")
         if key.has_large_ivs:
@@ -199,8 +197,9 @@ def _comparable(lines: Iterable[TableLine]) -> list[tuple[int, int, str, tuple[s
 def stack_uuids(vg: VolumeGroup, lv: LogicalVolume) -> tuple[str, ...]:
     """The UUIDs of the devices that a volume may have, itself first, then what is below.
 
-    Raises RefusedError for a volume of which a part is of a type whose devices are stock lvm2's.
+    Raises RefusedError for a volume of which a part is of a type that is stock lvm2's, or that is part of such a one.
     """
+    refuse_parts(vg, lv)
     found: dict[str, None] = {}
     waiting = [(lv, False)]
     while waiting:
@@ -319,8 +318,12 @@ class Remove(Step):
         )
 
 
+class Node(Step):
+    """See that the device has its node, and none of a former name: a command may have been killed before that."""
+
+
 class Link(Step):
-    """Make /dev/VG/LV, the volume's place in /dev, for the device `name`."""
+    """Make /dev/VG/LV, the volume's place in /dev, for the device `name`, and see to its node."""
 
     link: tuple[str, str]
 
@@ -377,7 +380,7 @@ def plan_stack(wanted: Sequence[WantedDevice], seen: Mapping[str, SeenDevice], p
         if is_same:
             if found.has_inactive:
                 prepare.append(Clear(name=name))
-            if found.is_suspended:
+            if found.is_suspended or _reads_ahead_otherwise(device, found):
                 finish.append(resume.replace(former=()))
         else:
             prepare.append(Load(name=name, lines=device.lines, is_read_only=device.is_read_only))
@@ -392,8 +395,17 @@ def plan_stack(wanted: Sequence[WantedDevice], seen: Mapping[str, SeenDevice], p
             if not device.is_hidden:  # nobody would know of the link any more once its device has another name
                 late.append(Unlink(name=name, link=split_dm_name(name)))
             late.append(Rename(name=name, new=device.name))
-    links = tuple(Link(name=device.name, link=device.link) for device in wanted if device.link[0])
-    return Plan(prepare=tuple(prepare), freeze=tuple(freeze), finish=(*finish, *late, *links))
+    nodes: list[Step] = [
+        Link(name=device.name, link=device.link) if device.link[0] else Node(name=device.name) for device in wanted
+    ]
+    return Plan(prepare=tuple(prepare), freeze=tuple(freeze), finish=(*finish, *late, *nodes))
+
+
+def _reads_ahead_otherwise(device: WantedDevice, found: SeenDevice) -> bool:
+    """Whether the kernel must be told what to read ahead, which goes with a resumption."""
+    if device.read_ahead is None or found.read_ahead_sectors is None:
+        return False
+    return max(device.read_ahead, 0) != found.read_ahead_sectors
 
 
 def _made(device: WantedDevice, found: SeenDevice | None) -> Iterator[Step]:

@@ -108,6 +108,10 @@ class Segment(Record):
         """Names of volumes that users see because of this segment, though their own status does not say so."""
         return iter(())
 
+    def with_crypt_flags(self, flags: tuple[str, ...]) -> Segment | None:
+        """The same segment with dm-crypt's flags, None when it is not encrypted."""
+        return None
+
     def made_safe(self) -> Segment:
         """The same segment in a form that stock lvm2 can read."""
         return self

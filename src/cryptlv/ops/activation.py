@@ -415,7 +415,7 @@ def deactivate(
             session.check_accessible(vg)
         for lv in [vg.lv(name) for name in lv_names] or vg.lvs:
             try:
-                if _deactivate(session, vg, lv):
+                if _deactivate(session, vg, lv, is_named=bool(lv_names)):
                     done.append(lv.name)
                 _forget_keys(session, vg, lv)
             except CryptlvError as error:
@@ -440,8 +440,8 @@ def _forget_keys(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
             forget_key(store.id)
 
 
-def _deactivate(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> bool:
-    if lv.is_visible and deactivate_in_kernel(session, vg, lv):
+def _deactivate(session: Session, vg: VolumeGroup, lv: LogicalVolume, *, is_named: bool) -> bool:
+    if (lv.is_visible or is_named) and deactivate_in_kernel(session, vg, lv):
         return True
     run_dir = session.directories.run_dir
     active = find_server(run_dir, lv.id) is not None

@@ -9,9 +9,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from cryptlv.errors import ActivationError, CryptlvError, DeviceMapperError, InUseError, RefusedError
+from cryptlv.host.devices import device_number
 from cryptlv.host.kernel import ids_in_kernel, volume_id
 from cryptlv.names import printable
 from cryptlv.record import Record
+from cryptlv.units import SECTOR_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +79,9 @@ def kernel_states(session: Session) -> dict[str, KernelState]:
 
 def is_possible(session: Session, paths: Iterable[str]) -> bool:
     """Whether volumes on these devices can be activated in the kernel here."""
+    paths = tuple(paths)
+    if not session.has_own_kernel and any(device_number(path)[0] < 0 for path in paths):
+        return False  # image files: nothing is loaded for what cannot be
     kernel = session.kernel
     return kernel.is_usable() and all(map(kernel.number_of, paths))
 
@@ -121,7 +126,9 @@ def observe_stack(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> Stack
     for uuid in uuids:
         found = kernel.find(uuid=uuid)
         if found is not None:
-            seen[uuid] = found.replace(lines=kernel.table(found.name)) if found.has_live else found
+            ahead = kernel.read_ahead_bytes(found.number) // SECTOR_SIZE
+            lines = kernel.table(found.name) if found.has_live else ()
+            seen[uuid] = found.replace(lines=lines, read_ahead_sectors=ahead)
     return Stack(vg_name=vg.name, lv_name=lv.name, uuids=uuids, seen=seen)
 
 
@@ -233,7 +240,7 @@ def activate_in_kernel(
             if by_keyring:
                 description = description_of(vg, name)
                 if not kernel.has_key(description):
-                    undo.callback(_forget, session, description)
+                    undo.callback(forget, session, description)
                 kernel.put_key(description, key)
             else:
                 keys[KEY + name] = key
@@ -242,7 +249,8 @@ def activate_in_kernel(
     return f"/dev/{vg.name}/{mapping.lv_name}"
 
 
-def _forget(session: Session, description: str) -> None:
+def forget(session: Session, description: str) -> None:
+    """Drop a key from the kernel's keyring; a failure is a warning."""
     from cryptlv.activate import run
 
     run.fault_point("before forgetting a key")
@@ -270,6 +278,8 @@ def deactivate_in_kernel(session: Session, vg: VolumeGroup, lv: LogicalVolume) -
     from cryptlv.names import split_dm_name
 
     if not _may_have_devices(session, vg, lv):
+        if any(segment.keystores for segment in lv.segments) and session.kernel.is_usable() and not session.test:
+            forget_unused(session, vg, lv)  # what a command left that was killed
         return False
     stack = observe_stack(session, vg, lv)
     devices = stack.in_order
@@ -299,10 +309,15 @@ def deactivate_in_kernel(session: Session, vg: VolumeGroup, lv: LogicalVolume) -
                 raise
             raise InUseError(f"Logical volume {stack.shown} is in use") from None
     mine = {described_key(line.key_word) for device in devices for line in device.lines}
-    mine |= {description_of(vg, name) for segment in lv.segments for name in segment.keystores}
-    for description in sorted(mine - {""} - used_keys(session, vg)):
-        _forget(session, description)
+    forget_unused(session, vg, lv, mine)
     return True
+
+
+def forget_unused(session: Session, vg: VolumeGroup, lv: LogicalVolume, also: Iterable[str] = ()) -> None:
+    """Drop the keys of a volume's keystores, and others by their descriptions, that no active volume needs."""
+    mine = {description_of(vg, name) for segment in lv.segments for name in segment.keystores if vg.find_lv(name)}
+    for description in sorted((mine | set(also)) - {""} - used_keys(session, vg)):
+        forget(session, description)
 
 
 def refresh(session: Session, group: Group, lv: LogicalVolume) -> bool:
@@ -339,9 +354,9 @@ class LiveChange:
     @property
     def is_needed(self) -> bool:
         """Whether anything is to be done to a device."""
-        from cryptlv.model.stack import Link
+        from cryptlv.model.stack import Link, Node
 
-        return any(not isinstance(step, Link) for _, run in self._runs for step in run.plan.steps)
+        return any(not isinstance(step, Link | Node) for _, run in self._runs for step in run.plan.steps)
 
     def _plan(
         self, session: Session, group: Group, after: VolumeGroup, before: LogicalVolume, new: LogicalVolume
@@ -423,7 +438,8 @@ class LiveChange:
 
 
 def lost_keys(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> tuple[str, ...]:
-    """The keystores of an active volume whose keys its tables refer to and the kernel's keyring has no longer.
+    """The keystores of an active volume whose keys its tables refer to, or of one that a killed command left without
+    a table would, and the kernel's keyring does not have.
 
     Raises RefusedError when one of them stores nothing: a wrong key for it would not be noticed, and what is written
     with it would be lost.
@@ -433,11 +449,12 @@ def lost_keys(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> tuple[str
 
     stack = observe_stack(session, vg, lv)
     used = {described_key(line.key_word) for device in stack.in_order for line in device.lines}
+    is_whole = len(stack.seen) == len(stack.uuids) and all(device.has_live for device in stack.in_order)
     names = dict.fromkeys(name for segment in lv.segments for name in segment.keystores)
     lost = []
     for name in names:
         description = description_of(vg, name)
-        if description in used and not session.kernel.has_key(description):
+        if (description in used or not is_whole) and not session.kernel.has_key(description):
             lost.append(name)
             if not keystore_segment(vg, name).areas:
                 raise RefusedError(

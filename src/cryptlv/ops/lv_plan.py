@@ -49,7 +49,8 @@ class LvRequest(Record):
 
     `percent_of` makes `extents` a percentage of VG, FREE or PVS. `crypto_store` is a keystore to share, "" for a new
     one, to which the fields from `handler` on belong. Without `is_zeroed` the first 4 KiB are left as they are.
-    `activates` None is yes where the kernel can do it, and `keys_in_keyring` says how it gets the key then.
+    `crypt_flags` are dm-crypt's, as the metadata keep them. `activates` None is yes where the kernel can do it, and
+    `keys_in_keyring` says how it gets the key then.
     """
 
     name: str
@@ -70,6 +71,7 @@ class LvRequest(Record):
     autoactivates: bool = True
     activates: bool | None = None
     keys_in_keyring: bool = True
+    crypt_flags: tuple[str, ...] = ()
     crypto_store: str = ""
     handler: str = DEFAULT_HANDLER
     cipher: str = ""
@@ -132,7 +134,7 @@ def plan_volume(session: Session, group: Group, request: LvRequest, draft: Keyst
     is_crypt = request.segment_type == "crypt"
     if is_crypt and striping.count == 1:
         base = next_iv_base(vg, store_name)
-        lv = _volume(session, request, _segments(pieces, crypt_maker(store_name, base)))
+        lv = _volume(session, request, _segments(pieces, crypt_maker(store_name, base, request.crypt_flags)))
         return LvPlan(after=add_lvs(vg, lv), lv=lv, store=store)
     plain = _segments(pieces, striped_maker(striping))
     if not is_crypt:
@@ -146,6 +148,7 @@ def plan_volume(session: Session, group: Group, request: LvRequest, draft: Keyst
         crypto_store=store_name,
         areas=(LvArea(lv_name=below.name, start_le=0),),
         iv_base_sectors=next_iv_base(vg, store_name),
+        flags=request.crypt_flags,
     )
     lv = _volume(session, request, (over,))
     return LvPlan(after=add_lvs(vg, lv, below), lv=lv, store=store)
@@ -168,7 +171,7 @@ def striped_maker(striping: Striping) -> MakeSegment:
     return make
 
 
-def crypt_maker(store_name: str, iv_base_sectors: int) -> MakeSegment:
+def crypt_maker(store_name: str, iv_base_sectors: int, flags: tuple[str, ...]) -> MakeSegment:
     """Makes encrypted segments of pieces."""
 
     def make(start_le: int, piece: Piece) -> Segment:
@@ -178,6 +181,7 @@ def crypt_maker(store_name: str, iv_base_sectors: int) -> MakeSegment:
             crypto_store=store_name,
             areas=piece.areas,
             iv_base_sectors=iv_base_sectors,
+            flags=flags,
         )
 
     return make

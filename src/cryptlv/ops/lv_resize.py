@@ -163,7 +163,7 @@ def _striping(vg: VolumeGroup, base: LogicalVolume, request: ResizeRequest, rema
 def _maker(base: LogicalVolume, striping: Striping) -> MakeSegment:
     last = base.segments[-1]
     if isinstance(last, CryptSegment):
-        return crypt_maker(last.crypto_store, last.iv_base_sectors)
+        return crypt_maker(last.crypto_store, last.iv_base_sectors, last.flags)
     return striped_maker(striping)
 
 

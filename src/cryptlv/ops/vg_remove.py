@@ -8,7 +8,8 @@ from cryptlv.host.signals import held_back
 from cryptlv.host.store import erase_metadata, usable_places
 from cryptlv.names import printable
 from cryptlv.ops.commit import archive_before
-from cryptlv.ops.lv import refuse_active
+from cryptlv.ops.kernel import deactivate_in_kernel
+from cryptlv.ops.lv import refuse_active, refuse_served
 from cryptlv.ops.vg_members import release_found
 from cryptlv.ops.vgck import outdated_pvs
 from cryptlv.record import Record
@@ -46,8 +47,9 @@ def remove(session: Session, name: str, *, agreed: VgContents | None = None) -> 
     """Remove a volume group with all its volumes; gives what went. `agreed` is what the user was asked about.
 
     Old metadata on devices that have left the group goes first, so that nothing comes back; then the metadata, area
-    by area; then the key headers are wiped, under the same locks; then the labels say that the PVs are free. Raises
-    NotFoundError, InUseError when a volume is active, RefusedError, CommitError.
+    by area; then the key headers are wiped, under the same locks; then the labels say that the PVs are free. What the
+    kernel has active is deactivated before, as with lvm2. Raises NotFoundError, InUseError when a volume is served or
+    in use, RefusedError, CommitError.
     """
     with session.locked(name, write=True, global_write=True):
         world = session.world()
@@ -62,7 +64,10 @@ def remove(session: Session, name: str, *, agreed: VgContents | None = None) -> 
                 f"consider vgreduce --removemissing {printable(name)}, or remove it with -y"
             )
         for lv in group.vg.lvs:
-            refuse_active(session, group.vg, lv)
+            refuse_served(session, group.vg, lv)
+        for lv in group.vg.lvs:
+            if not (lv.is_visible and deactivate_in_kernel(session, group.vg, lv)) and not session.test:
+                refuse_active(session, group.vg, lv)
         if not session.test:
             with held_back():
                 _remove(session, world, group)

@@ -133,6 +133,7 @@ def lv_colons(group: SeenGroup, lv: LogicalVolume) -> Iterator[str]:
     contiguous = 2 if lv.allocation_policy == "contiguous" else 0
     read_ahead = _AUTO if lv.read_ahead is None else max(lv.read_ahead, 0)
     state = group.kernel.get(lv.id)
+    access += 4 * (state is not None and state.is_read_only)
     major, minor = (-1, -1) if state is None else state.number
     fields = (
         lv_path(group, lv), printable(group.vg.name), access, int(group.is_active(lv)), -1,

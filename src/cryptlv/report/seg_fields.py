@@ -193,6 +193,11 @@ SEG_FIELDS = (
         "First IV of an encrypted volume, in sectors.",
     ),
     _field(
+        "crypt_flags", "CFlags", LIST,
+        _seg(lambda part: listed(part.flags) if isinstance(part, CryptSegment) else None),
+        "How the kernel's dm-crypt is to work.",
+    ),
+    _field(
         "crypt_area_offset", "CAreaOff", NUMBER,
         _seg(lambda part: part.area_offset_sectors if isinstance(part, CryptSegment) else None),
         "Sectors into the first extent at which the data begin.",

@@ -6,7 +6,8 @@
 
 The key comes from the keystore LV that `crypto_store` names. Of ours in addition: `area_ids` (the PV's id, so that a
 renumbering of the PV words by another program is seen), `iv_base` (added to the tweak of every sector, 0 when
-absent) and `area_offset` (sectors into the first extent at which the data begin).
+absent), `area_offset` (sectors into the first extent at which the data begin) and `crypt_flags` (words of dm-crypt's
+for how the kernel is to work, such as `allow_discards`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cryptlv.segments.places import (
     parse_identified_areas,
     parse_number,
     parse_word,
+    parse_words,
     rename_areas,
     render_areas,
     renumbered_areas,
@@ -46,7 +48,7 @@ TYPE = "crypt"
 IV_ROOM_SECTORS = 2**40
 """What a volume may grow to, 512 TiB, before its tweaks meet those of the next volume of its keystore."""
 _MAX_IV_BASE = 2**62
-_KEYS = frozenset(("crypto_store", "areas", "area_ids", "iv_base", "area_offset"))
+_KEYS = frozenset(("crypto_store", "areas", "area_ids", "iv_base", "area_offset", "crypt_flags"))
 
 
 class CryptSegment(Segment):
@@ -56,6 +58,7 @@ class CryptSegment(Segment):
     areas: tuple[Area, ...]
     iv_base_sectors: int = 0
     area_offset_sectors: int = 0
+    flags: tuple[str, ...] = ()
     extra: tuple[Item, ...] = ()
 
     @property
@@ -126,7 +129,11 @@ class CryptSegment(Segment):
             offset_sectors=lookup.sector(area) + self.area_offset_sectors,
             crypto_store=self.crypto_store,
             iv_offset_sectors=self.iv_base_sectors + start,
+            flags=self.flags,
         )
+
+    def with_crypt_flags(self, flags: tuple[str, ...]) -> CryptSegment:
+        return self.replace(flags=flags)
 
     def check(self, lv: LogicalVolume, around: Surroundings) -> Iterator[tuple[str, str]]:
         if len(self.areas) != 1:
@@ -151,6 +158,8 @@ class CryptSegment(Segment):
             yield "iv_base", self.iv_base_sectors
         if self.area_offset_sectors:
             yield "area_offset", self.area_offset_sectors
+        if self.flags:
+            yield "crypt_flags", self.flags
         yield "areas", render_areas(self.areas, pv_names)
         yield from area_id_items(self.areas)
         yield from self.extra
@@ -166,6 +175,7 @@ def parse(section: Section, head: dict[str, object], pv_ids: Mapping[str, str], 
         areas=parse_identified_areas(section, pv_ids, where),
         iv_base_sectors=parse_number(section, "iv_base", where),
         area_offset_sectors=parse_number(section, "area_offset", where),
+        flags=parse_words(section, "crypt_flags", where),
         extra=items_without(section.items, _KEYS),
         **head,  # type: ignore[arg-type]
     )

@@ -147,6 +147,16 @@ def parse_number(section: Section, key: str, where: str) -> int:
     return value
 
 
+def parse_words(section: Section, key: str, where: str) -> tuple[str, ...]:
+    """The strings in the list under `key`, which may be one string; none when it is absent. Raises FormatError."""
+    value = section.get(key)
+    words = value if isinstance(value, tuple) else () if value is None else (value,)
+    found = tuple(word for word in words if isinstance(word, str))
+    if len(found) != len(words):
+        raise FormatError(f"{where} has a {key} that is not a list of strings", field=key)
+    return found
+
+
 def parse_word(section: Section, key: str, where: str) -> str:
     """The string under `key`, "" when it is absent; raises FormatError."""
     value = section.get(key)

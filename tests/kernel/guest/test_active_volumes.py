@@ -2,70 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.machine import FAST
+from support.guest_volumes import MIB, Host, pattern, read, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.guest import Guest
-
-MIB = 1024 * 1024
-PASSPHRASE = b"correct horse"
-
-
-class Host:
-    """A guest with a volume group of some disks, and a passphrase in a file."""
-
-    def __init__(self, guest: Guest, *disks: Path) -> None:
-        self.guest = guest
-        self.key = ("--keyfile", str(guest.key_file("key", PASSPHRASE)))
-        self.run("vgcreate", "vg0", *disks)
-
-    def run(self, *words: str | Path, given: bytes = b"", expect: int = 0) -> list[str]:
-        return self.guest.run(*words, given=given, expect=expect).lines
-
-    def fail(self, *words: str | Path) -> str:
-        return self.guest.fail(*words)
-
-    def crypt(self, name: str, *words: str) -> None:
-        self.run("lvcreate", "--type", "crypt", *FAST, "-n", name, *self.key, *words, "vg0")
-
-    def state(self, fields: str, name: str) -> list[str]:
-        (row,) = json.loads(self.guest.run("lvs", "-a", "--reportformat", "json", "-o", fields, f"vg0/{name}").out)[
-            "report"
-        ][0]["lv"]
-        return [row[field] for field in fields.split(",")]
-
-    def keys(self) -> list[str]:
-        return re.findall(r" logon +(cryptlv:\S+): ", Path("/proc/keys").read_text())
 
 
 @pytest.fixture
-def host(guest: Guest) -> Host:
-    return Host(guest, *guest.disks[:2])
-
-
-def write(name: str, offset: int, data: bytes) -> None:
-    with Path("/dev/vg0", name).open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-
-def read(name: str, offset: int, length: int) -> bytes:
-    subprocess.run(["blockdev", "--flushbufs", f"/dev/vg0/{name}"], check=True)
-    with Path("/dev/vg0", name).open("rb") as file:
-        file.seek(offset)
-        return file.read(length)
-
-
-def pattern(number: int, length: int = MIB) -> bytes:
-    return (b"%016d" % number) * (length // 16)
+def host(guest: Guest) -> Iterator[Host]:
+    made = Host(guest, *guest.disks[:2])
+    yield made
+    made.forget_keys()
 
 
 def test_new_volumes_are_active_as_with_lvm2_and_empty_at_their_start(host: Host) -> None:
@@ -131,3 +86,95 @@ def test_a_live_volume_grows_shrinks_and_is_renamed_without_a_passphrase(host: H
     assert (read("b", 7 * MIB, MIB), read("v", 7 * MIB, MIB)) == (pattern(1), pattern(2))
     host.run("lvremove", "-y", "vg0/b", "vg0/v")
     assert (host.guest.tables(), host.keys()) == ({}, [])
+
+
+def test_flags_of_dm_crypt_are_in_the_table_and_change_while_it_is_active(host: Host) -> None:
+    host.crypt("a", "-l1", "--crypt-flags", "no_write_workqueue,allow_discards")
+    assert host.guest.tables()["vg0-a"].endswith(" 2 allow_discards no_write_workqueue\n")
+    assert host.state("crypt_flags", "a") == ["allow_discards,no_write_workqueue"]
+    write("a", 0, pattern(5))
+    host.run("lvchange", "--crypt-flags", "same_cpu_crypt,submit_from_crypt_cpus,no_read_workqueue", "vg0/a")
+    line = " 3 same_cpu_crypt submit_from_crypt_cpus no_read_workqueue\n"
+    assert host.guest.tables()["vg0-a"].endswith(line)
+    host.run("lvextend", "-l+1", "vg0/a")
+    assert host.guest.tables()["vg0-a"].endswith(line)
+    host.run("lvchange", "--crypt-flags", "none", "vg0/a")
+    assert host.guest.tables()["vg0-a"].split()[-1].isdigit()
+    assert read("a", 0, MIB) == pattern(5)
+
+
+def test_wide_sectors_on_disks_that_have_them(guest: Guest) -> None:
+    host = Host(guest, *guest.disks_4k[:2])
+    host.crypt("a", "-l2", "--sector-size", "4096")
+    host.crypt("w", "-l2", "-i2")
+    assert guest.tables()["vg0-a"].endswith(" 1 sector_size:4096\n")
+    assert guest.tool("blockdev", "--getss", "/dev/vg0/a").lines == ["4096"]
+    for name in "aw":
+        write(name, 4096, pattern(6))
+        host.run("lvextend", "-l+2", f"vg0/{name}")
+        write(name, 12 * MIB, pattern(7))
+        host.run("lvchange", "-an", f"vg0/{name}")
+        (path,) = host.run("lvchange", "-ay", "--backend", "nbd", *host.key, f"vg0/{name}")
+        assert path.endswith(f"{name}.nbd")
+        assert "active as an NBD export" in host.fail("lvchange", "-ay", "--backend", "dm", f"vg0/{name}")
+        host.run("lvchange", "-an", f"vg0/{name}")
+        host.run("lvchange", "-ay", *host.key, f"vg0/{name}")
+        assert (read(name, 4096, MIB), read(name, 12 * MIB, MIB)) == (pattern(6), pattern(7))
+
+
+def test_file_systems_grow_while_they_are_mounted_and_shrink_when_they_are_not(host: Host) -> None:
+    host.crypt("a", "-l3")
+    host.guest.tool("mke2fs", "-q", "-t", "ext4", "/dev/vg0/a")
+    place = host.guest.folder / "mnt"
+    place.mkdir()
+    host.guest.tool("mount", "/dev/vg0/a", place)
+    (place / "file").write_bytes(pattern(8))
+    host.run("lvextend", "-r", "-l+3", "vg0/a")
+    blocks = host.guest.tool("dumpe2fs", "-h", "/dev/vg0/a").out
+    assert re.search(r"Block count: +24576\n", blocks)
+    assert "mounted" in host.fail("lvreduce", "-r", "-l3", "vg0/a")
+    host.guest.tool("umount", place)
+    host.run("lvreduce", "-r", "-l3", "vg0/a")
+    assert re.search(r"Block count: +12288\n", host.guest.tool("dumpe2fs", "-h", "/dev/vg0/a").out)
+    host.run("lvchange", "-an", "vg0/a")
+    host.run("lvextend", "-r", "-l+1", *host.key, "vg0/a")
+    assert host.guest.tables() == {}
+    host.run("lvchange", "-ay", "vg0/a", *host.key)
+    host.guest.tool("e2fsck", "-f", "-n", "/dev/vg0/a")
+    host.guest.tool("mount", "/dev/vg0/a", place)
+    assert (place / "file").read_bytes() == pattern(8)
+    host.guest.tool("umount", place)
+
+
+def test_states_are_shown_as_stock_shows_them(host: Host) -> None:
+    host.guest.stock("lvcreate", "-l3", "-i2", "-Zn", "-Wn", "-n", "p", "vg0")
+    host.guest.stock("lvcreate", "-l1", "-pr", "-r256", "-Zn", "-n", "q", "vg0")
+    fields = (
+        "lv_name,lv_attr,lv_active,lv_kernel_major,lv_kernel_minor,lv_kernel_read_ahead,lv_suspended,lv_live_table,"
+        "lv_inactive_table,lv_device_open,lv_permissions,lv_active_exclusively"
+    )
+
+    def assert_alike() -> None:
+        words = ("lvs", "--noheadings", "--separator", "|", "-o", fields, "vg0")
+        ours = host.guest.run(*words).lines
+        assert ours == host.guest.stock(*words).lines
+        for name in "pq":
+            for option in ((), ("-c",)):
+                mine = host.guest.run("lvdisplay", *option, f"vg0/{name}").out
+                assert mine == host.guest.stock("lvdisplay", *option, f"vg0/{name}").out
+        assert host.run("lvscan") == host.guest.stock("lvscan").lines
+
+    assert_alike()
+    with Path("/dev/vg0/p").open("rb"):
+        assert_alike()
+    host.run("lvchange", "-r", "512", "vg0/p")
+    assert host.state("lv_kernel_read_ahead", "p") == ["256.00k"]
+    assert_alike()
+    host.guest.tool("dmsetup", "suspend", "vg0-q")
+    host.guest.tool("dmsetup", "load", "vg0-q", "--table", "0 8 zero")
+    assert_alike()
+    host.run("lvchange", "-ay", "vg0/q")
+    assert host.state("lv_suspended,lv_inactive_table", "q") == ["", ""]
+    host.run("vgchange", "-an", "vg0")
+    assert_alike()
+    assert host.guest.tables() == {}

@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
-KERNEL_ARGS ?=
+export KERNEL_ARGS ?=
 
 help: ## Show this help
 	@echo "make test    run every test (and lint and types)"
@@ -55,19 +55,9 @@ fuzz: setup ## Damaged metadata, key headers, cipher names and NBD clients, guid
 test: lint ## Everything
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-# The guest's own limit ends it with its console's last lines; timeout is for what hangs before that.
-GUEST = timeout 1200 $(BIN)/python -m tests.kernel.run --timeout 900
-GUEST_TESTS = -- $(BIN)/python -m pytest -p no:cacheprovider -v $(KERNEL_ARGS) tests/kernel
-test-kernel: export CRYPTLV_TEST_KERNEL = 1
 test-kernel: ## What needs a real kernel, in one: Debian's, booted by QEMU without KVM
 	@PYTHON="$(PYTHON)" sh tools/setup.sh "$(VENV)" kernel
-ifeq ($(KERNEL_ARGS),)
-	@timeout 1200 $(BIN)/python -m pytest -q tests/kernel
-	@$(GUEST) $(GUEST_TESTS)/guest
-	@$(GUEST) --udev $(GUEST_TESTS)/guest_udev
-else
-	@$(GUEST) $(GUEST_TESTS)/guest
-endif
+	@sh tests/kernel/all.sh $(BIN)/python
 
 clean: ## Remove what the targets made
 	rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

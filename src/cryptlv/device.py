@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         def discard(self, offset_bytes: int, length_bytes: int) -> None:
             """Say that a range is not needed; its content is undefined after it. May do nothing."""
 
+        def punch(self, offset_bytes: int, length_bytes: int) -> bool:
+            """Have a range read as zeros by giving up its storage; False where that cannot be: nothing is changed."""
+
         def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
             """How many bytes from an offset on, `length_bytes` at most and one at least, are alike: whether they have
             storage of their own (True), or are a hole, which reads as zeros. What is not known has storage."""

@@ -272,3 +272,16 @@ def test_what_is_sent_behind_starttls_in_the_clear_is_not_taken_for_the_clients(
 def test_certificates_that_are_not_there_are_a_clear_error(streams: dict[str, VolumeStream], tmp_path: Path) -> None:
     with pytest.raises(ActivationError, match=r"ca-cert\.pem"):
         NbdServer(streams, Address(host="127.0.0.1"), NbdOptions(tls_directory=str(tmp_path)))
+
+
+def test_stopping_ends_clients_under_tls(secured: NbdServer, certificates: Path) -> None:
+    context = ssl.create_default_context(cafile=str(certificates / "ca-cert.pem"))
+    context.load_cert_chain(certificates / "client-cert.pem", certificates / "client-key.pem")
+    with Client(("127.0.0.1", secured.port)) as client:
+        assert client.option(STARTTLS) == [(ACK, b"")]
+        client.socket = context.wrap_socket(client.socket, server_hostname="localhost", suppress_ragged_eofs=True)
+        client.go()
+        assert len(client.read(0, 512)) == 512
+        secured.stop()
+        assert client.at_end()
+    assert secured.users == 0

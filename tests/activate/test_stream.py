@@ -475,3 +475,26 @@ def test_writing_in_place_marks_its_device_for_the_next_flush(disks: MakeDisks, 
         made.stream.flush()
         made.stream.flush()
         assert made.devices["pv0"].flushes == count
+
+
+def test_only_a_volume_in_the_clear_is_punched_and_only_where_discards_are_allowed(
+    disks: MakeDisks, mappings: Mappings
+) -> None:
+    linear = mappings["of"](
+        LinearTarget(start_sectors=0, length_sectors=40, pv_id="pv0", offset_sectors=16),
+        StripedTarget(start_sectors=40, length_sectors=32, chunk_sectors=8, stripes=(("pv0", 200), ("pv1", 96))),
+    )
+    made = disks(linear, allow_discards=True)
+    model = bytearray(made.stream.read(0, 72 * 512))
+    assert made.stream.punch(30 * 512, 30 * 512)
+    model[30 * 512 : 60 * 512] = bytes(30 * 512)
+    assert made.stream.read(0, 72 * 512) == model
+    made.stream.flush()
+    assert (made.devices["pv0"].flushes, made.devices["pv1"].flushes) == (1, 1)
+    for other in (disks(linear), disks(mappings["one_crypt"](64), allow_discards=True)):
+        before = other.contents()
+        assert not other.stream.punch(0, 4096)
+        assert other.contents() == before
+    assert not made.stream.punch(100, 4096)
+    with pytest.raises(DeviceError, match="vg0/lv0"):
+        made.stream.punch(72 * 512, 512)

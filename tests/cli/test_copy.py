@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.machine import FAST, need
+from support.machine import FAST, need, need_root
 from support.serving import serving
 
 if TYPE_CHECKING:
@@ -168,3 +168,27 @@ def test_an_interrupted_copy_says_how_far_it_came_and_lets_go(volumes: Machine) 
     assert process.returncode == 130
     assert "of 8.00m are copied; vg0/p is incomplete" in said.decode()
     volumes.run("copy", "-y", "data", "vg0/p")
+
+
+@pytest.mark.root
+def test_block_devices_are_overwritten_whole_zeros_included_unless_they_are_in_use(volumes: Machine) -> None:
+    need_root()
+    image = volumes.folder / "disk"
+    image.write_bytes(b"\xff" * SIZE)
+    volumes.run("copy", "-y", "--keyfile", "key", "data", "vg0/s")
+    loop = volumes.tool("losetup", "--show", "-f", "disk").lines[0]
+    try:
+        volumes.run("copy", "-y", "--keyfile", "key", "vg0/s", loop)
+        assert image.read_bytes() == sparse_noise()
+        volumes.run("copy", "-y", loop, "vg0/p")
+        volumes.tool("mke2fs", "-q", loop)
+        (volumes.folder / "mnt").mkdir()
+        volumes.tool("mount", loop, "mnt")
+        try:
+            assert "Mounted filesystem" in volumes.fail("copy", "-y", "vg0/p", loop)
+        finally:
+            volumes.tool("umount", "mnt")
+    finally:
+        volumes.tool("losetup", "-d", loop)
+    volumes.run("copy", "vg0/p", "out")
+    assert (volumes.folder / "out").read_bytes() == sparse_noise()

@@ -74,6 +74,17 @@ class DeviceConformance:
         assert device.read(24576, 100) == b"\xaa" * 100
         assert len(device.read(8192, 16384)) == 16384
 
+    def test_what_is_punched_reads_as_zeros_or_is_as_before(self, device: Device) -> None:
+        device.write(0, b"\xaa" * SIZE)
+        is_punched = device.punch(4096, 8192 + 100)
+        found = device.read(0, SIZE)
+        assert found[:4096] == b"\xaa" * 4096
+        assert found[4096 : 12288 + 100] == (b"\0" if is_punched else b"\xaa") * (8192 + 100)
+        assert found[12288 + 100 :] == b"\xaa" * (SIZE - 12288 - 100)
+        assert device.punch(0, 0)
+        with pytest.raises(DeviceError, match=device.path):
+            device.punch(SIZE - 1, 2)
+
     def test_every_byte_belongs_to_an_extent_and_holes_read_as_zeros(self, device: Device) -> None:
         device.write(65536, b"\xaa" * 8192)
         device.start_reading(65536, 8192)

@@ -64,6 +64,18 @@ def test_a_guest_that_hangs_is_ended_at_the_time_limit() -> None:
     assert done.stderr.endswith("kernel tests: the time limit of 10 s was reached\n")
 
 
+def test_a_run_that_is_terminated_takes_its_guest_along() -> None:
+    command = [sys.executable, "-m", "tests.kernel.run", "--", "sh", "-c", "echo begun; sleep 600"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        [guest] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert Path(f"/proc/{guest}/comm").read_text().startswith("qemu")
+        process.terminate()
+    assert process.returncode == 143
+    assert not Path(f"/proc/{guest}").exists()
+
+
 def test_a_package_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     tool = tmp_path / "apt-get"
     tool.write_text("#!/bin/sh\necho 'E: no network' >&2\nexit 100\n")

@@ -180,8 +180,10 @@ class NbdServer:
 
 
 def _shut(client: socket.socket) -> None:
+    """End a connection under the thread that serves it. TLS is left out: its own shutdown would first make the socket
+    a plain one, to which that thread might be sending."""
     with suppress(OSError):
-        client.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(client, socket.SHUT_RDWR)
 
 
 def _tls_context(directory: str) -> ssl.SSLContext:

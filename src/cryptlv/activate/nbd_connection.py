@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cryptlv.activate.nbd_handshake import Negotiated
 
-CHUNK_BYTES = 128 * 1024
+CHUNK_BYTES = 256 * 1024
 _BATCH_BYTES = 64 * 1024
 _IN_BYTES = CHUNK_BYTES + 4096
 _OUT_BYTES = CHUNK_BYTES + _BATCH_BYTES + 4096
@@ -303,7 +303,9 @@ class Connection:
             self._stream.discard(offset, length)
         elif command == protocol.CMD_CACHE:
             self._stream.start_reading(offset, length)
-        elif command == protocol.CMD_WRITE_ZEROES:
+        elif command == protocol.CMD_WRITE_ZEROES and (
+            request.flags & protocol.CMD_FLAG_NO_HOLE or not self._stream.punch(offset, length)
+        ):
             self._stream.write_zeroes(offset, length)
         writes = command in (protocol.CMD_TRIM, protocol.CMD_WRITE_ZEROES)
         if command == protocol.CMD_FLUSH or request.flags & protocol.CMD_FLAG_FUA or (writes and self._write_through):

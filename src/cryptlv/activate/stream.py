@@ -232,6 +232,27 @@ class VolumeStream:
                     self._devices[pv_id].discard(offset, length)
                     self._mark_dirty(pv_id)
 
+    def punch(self, offset_bytes: int, length_bytes: int) -> bool:
+        """Have a range read as zeros by giving up its storage; raises DeviceError, RefusedError.
+
+        False where that cannot be: discards are not allowed, something of the volume is encrypted (what has no
+        content reads as noise then), or a device cannot do it. A part of the range may be zeros already then.
+        """
+        self._check_write(offset_bytes, length_bytes)
+        if not self._allow_discards or self._ciphers:
+            return False
+        start = offset_bytes - offset_bytes % SECTOR_SIZE
+        end = round_up(offset_bytes + length_bytes, SECTOR_SIZE)
+        if (start, end) != (offset_bytes, offset_bytes + length_bytes):
+            return False
+        with self._locks.held(start, end):
+            for target, from_sector, count in self._targets(start, end - start):
+                for pv_id, offset, length, _ in _runs(target, from_sector, count):
+                    if not self._devices[pv_id].punch(offset, length):
+                        return False
+                    self._mark_dirty(pv_id)
+        return True
+
     def start_reading(self, offset_bytes: int, length_bytes: int) -> None:
         """Say that a range is read soon; raises DeviceError for one beyond the end."""
         span = self._span_of(offset_bytes, offset_bytes + length_bytes)

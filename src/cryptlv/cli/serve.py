@@ -73,6 +73,9 @@ SERVE = Command(
 The URI of each export or the path of each file is printed when it can be used. SIGTERM and SIGINT end the command
 after everything is flushed. A volume that is served is active: no other command opens it.
 
+Discards of encrypted volumes are passed on over NBD only: through FUSE nobody could rely on the zeros that a hole
+promises.
+
 With --tls clients need a certificate of the authority in ca-cert.pem. A unix socket is for its owner alone. Sockets
 that systemd has opened (LISTEN_FDS) are used when --nbd is not given, and systemd is told when all is ready.
 """,

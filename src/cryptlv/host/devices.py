@@ -193,6 +193,19 @@ class FileDevice:
             if error.errno not in (_ENOTSUP, _EINVAL):  # a device that cannot discard keeps its data: allowed
                 self._fail(f"discard {length_bytes} bytes at {offset_bytes}", error)
 
+    def punch(self, offset_bytes: int, length_bytes: int) -> bool:
+        """As fallocate(2) does it to a file; what a block device reads as after a discard is its own affair."""
+        self._check_range("punch", offset_bytes, length_bytes)
+        if self._is_block or not length_bytes:
+            return not length_bytes
+        try:
+            _punch_hole(self._descriptor, offset_bytes, length_bytes)
+        except OSError as error:
+            if error.errno not in (_ENOTSUP, _EINVAL):
+                self._fail(f"punch {length_bytes} bytes at {offset_bytes}", error)
+            return False
+        return True
+
     def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
         """What lseek(2) says of the file; a block device has storage everywhere."""
         self._check_range("look at", offset_bytes, length_bytes)
@@ -301,6 +314,11 @@ class MemoryDevice:
         self._check_range("discard", offset_bytes, length_bytes)
         with self._lock:
             self.content[offset_bytes : offset_bytes + length_bytes] = bytes(length_bytes)
+
+    def punch(self, offset_bytes: int, length_bytes: int) -> bool:
+        """Zeros."""
+        self.discard(offset_bytes, length_bytes)
+        return True
 
     def extent_at(self, offset_bytes: int, length_bytes: int) -> tuple[int, bool]:
         """Blocks of 4096 bytes that hold nothing but zeros are holes."""

@@ -99,7 +99,8 @@ def _started(
 
             active = activate_one(session, vg_name, lv_name, "nbd", keys, begin)
             if active.already:
-                raise InUseError(f"{vg_name}/{lv_name} is active already at {active.path}; deactivate it first")
+                where = f" at {active.path}" if active.path else ""
+                raise InUseError(f"{vg_name}/{lv_name} is active already{where}; deactivate it first")
 
 
 def _serve_exports(

@@ -164,7 +164,7 @@ class FileHandle(Handle):
 
     def zero(self, offset: int, length: int) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.fallocate(self._descriptor, 3, ctypes.c_int64(offset), ctypes.c_int64(length)):
+        if libc.fallocate(self._descriptor, 0x11, ctypes.c_int64(offset), ctypes.c_int64(length)):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def flush(self) -> None:

@@ -19,8 +19,9 @@ CIPHERS = {
     "serpent": ("serpent-cbc-essiv:sha256", 256, 2048),
     "adiantum": ("xchacha12,aes-adiantum-plain64", 256, 4096),
     "lrw": ("aes-lrw-benbi", 384, 512),
+    "large": ("aes-xts-plain64", 512, 2048),
 }
-"""Specification, key bits and bytes a sector."""
+"""Specification, key bits and bytes a sector; the last has IVs that count sectors of that size."""
 MIB = 1 << 20
 
 
@@ -67,8 +68,9 @@ def test_what_user_space_writes_the_kernel_reads_and_the_reverse(guest: Guest) -
     guest.run("vgcreate", "vg0", *guest.disks_4k)
     (guest.folder / "keys" / "vg0").mkdir(parents=True)
     for number, (name, (spec, bits, sector)) in enumerate(CIPHERS.items(), 1):
-        key = guest.key_file(f"keys/vg0/cryptostore{number}", f"the passphrase of {name}".encode())
-        words = (*FAST, "--cipher", spec, "--keysize", str(bits), "--sector-size", str(sector))
+        key = guest.key_file(f"keys/vg0/cryptostore{number}", random.Random(name).randbytes(bits // 8))
+        kind = ("--handler", "plain", "--iv-large-sectors") if name == "large" else FAST
+        words = (*kind, "--cipher", spec, "--keysize", str(bits), "--sector-size", str(sector))
         guest.run("lvcreate", "-an", "--type", "crypt", *words, "--keyfile", key, "-l1", "-n", name, "vg0")
     exports = Exports(guest)
     assert sorted(exports.sockets) == sorted(CIPHERS)
@@ -84,6 +86,7 @@ def test_what_user_space_writes_the_kernel_reads_and_the_reverse(guest: Guest) -
         table = tables[f"vg0-{name.replace('-', '--')}"]
         assert table.split()[2:4] == ["crypt", spec]
         assert (f"sector_size:{sector}" in table) == (sector > 512)
+        assert ("iv_large_sectors" in table) == (name == "large")
     guest.run("vgchange", "-an", "vg0")
     assert guest.tables() == {}
 

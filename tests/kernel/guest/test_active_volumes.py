@@ -11,16 +11,12 @@ import pytest
 from support.guest_volumes import MIB, Host, pattern, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.guest import Guest
 
 
 @pytest.fixture
-def host(guest: Guest) -> Iterator[Host]:
-    made = Host(guest, *guest.disks[:2])
-    yield made
-    made.forget_keys()
+def host(guest: Guest) -> Host:
+    return Host(guest, *guest.disks[:2])
 
 
 def test_new_volumes_are_active_as_with_lvm2_and_empty_at_their_start(host: Host) -> None:

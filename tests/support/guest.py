@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from cryptlv.host.keyring import LOGON, drop_key
 from support.machine import Machine, Result
 
 _CONFIG = """
@@ -69,7 +71,8 @@ class Guest(Machine):
         return tables
 
     def clean(self) -> None:
-        """Take away every mapped and loop device, and what is on the disks, whether the test failed or not."""
+        """Take away every mapped and loop device, every key, and what is on the disks, whether the test failed or
+        not."""
         self.close()
         for _ in range(MAX_LAYERS):
             if not list(Path("/sys/block").glob("dm-*")):
@@ -83,9 +86,16 @@ class Guest(Machine):
                     link.parent.rmdir()
         if list(Path("/sys/block").glob("loop*/loop")):
             subprocess.run(["losetup", "-D"], check=True)
+        for description in logon_keys():
+            drop_key(LOGON, description)
         for disk in scratch_disks(512) + scratch_disks(4096):
             with disk.open("r+b", buffering=0) as file:
                 fcntl.ioctl(file, BLKDISCARD, struct.pack("<QQ", 0, file.seek(0, os.SEEK_END)))
+
+
+def logon_keys() -> list[str]:
+    """The descriptions of our keys that only the kernel can read."""
+    return re.findall(r" logon +(cryptlv:\S+): ", Path("/proc/keys").read_text())
 
 
 def scratch_disks(sector_bytes: int) -> list[Path]:

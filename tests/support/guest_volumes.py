@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptlv.host.keyring import LOGON, drop_key
+from support.guest import logon_keys
 from support.machine import FAST
 
 if TYPE_CHECKING:
@@ -41,13 +40,8 @@ class Host:
         ][0]["lv"]
         return [row[field] for field in fields.split(",")]
 
-    def forget_keys(self) -> None:
-        """Leave no key for the next test, whether this one failed or not."""
-        for description in self.keys():
-            drop_key(LOGON, description)
-
     def keys(self) -> list[str]:
-        return re.findall(r" logon +(cryptlv:\S+): ", Path("/proc/keys").read_text())
+        return logon_keys()
 
 
 def write(name: str, offset: int, data: bytes) -> None:

@@ -16,16 +16,12 @@ from cryptlv.cli.main import main
 from support.guest_volumes import MIB, Host, pattern, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.guest import Guest
 
 
 @pytest.fixture
-def host(guest: Guest) -> Iterator[Host]:
-    made = Host(guest, *guest.disks[:2])
-    yield made
-    made.forget_keys()
+def host(guest: Guest) -> Host:
+    return Host(guest, *guest.disks[:2])
 
 
 def states(host: Host) -> set[str]:

@@ -53,5 +53,8 @@ LVRENAME = Command(
     summary="Give a logical volume another name.",
     usage=("VG OLD NEW", "VG/OLD NEW"),
     run=_lvrename,
-    notes="Hidden volumes that it is made of get names that follow. An active volume is refused: its path is in use.",
+    notes="""
+Hidden volumes that it is made of get names that follow. What the kernel has active is renamed there, too; a volume
+that is served as a file or an export is refused, as its path is in use.
+""",
 )

@@ -188,7 +188,7 @@ VGRENAME = Command(
     summary="Rename a volume group.",
     usage=("VG|UUID NEW",),
     run=_vgrename,
-    notes="A group with an active volume is refused.",
+    notes="What the kernel has active is renamed, too. A group with a volume that is served is refused.",
 )
 
 

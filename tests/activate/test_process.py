@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import stat
 import threading
@@ -214,6 +215,38 @@ def test_two_volumes_are_served_side_by_side(
     assert volume.read(0, 1000) == Path(two.device_paths["pv1"]).read_bytes()[4096:5096]
     volume.close()
     _stop(two)
+
+
+def test_segments_with_keys_of_their_own_are_right_across_every_border(
+    serve: Serve,
+    server_request: Request,
+    mappings: Mappings,
+    read_by_model: Callable[..., bytes],
+    volume_io: Open,
+    backend: str,
+) -> None:
+    """Row S14, served: what is read and what was written are as the model decrypts the images."""
+    mapping = mappings["every_target"]()
+    request = server_request(mapping, backend=backend)
+
+    def by_model() -> bytes:
+        return read_by_model(mapping, {pv: Path(path).read_bytes() for pv, path in request.device_paths.items()})
+
+    volume = volume_io(serve(request))
+    size = mapping.length_sectors * 512
+    expected = bytearray(by_model())
+    assert volume.read(0, size) == expected
+    for target in mapping.targets[1:]:
+        border = target.start_sectors * 512
+        for offset, length in ((border - 700, 1500), (border - 1, 2), (border - 5000, 9001)):
+            data = random.Random(offset).randbytes(length)
+            volume.write(offset, data)
+            expected[offset : offset + length] = data
+            assert volume.read(offset - 3, length + 6) == expected[offset - 3 : offset + length + 3]
+    volume.flush()
+    volume.close()
+    _stop(request)
+    assert by_model() == expected
 
 
 def test_a_missing_device_is_named_and_nothing_stays(serve: Serve, server_request: Request, backend: str) -> None:

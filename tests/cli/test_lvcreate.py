@@ -48,28 +48,37 @@ def test_cipher_key_size_and_hash_are_the_users_choice(
     assert b"some words" not in (vg0.folder / "a.img").read_bytes()
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_sectors_of_4096_bytes_have_the_ivs_that_were_asked_for(vg0: Machine, large: bool) -> None:
-    """The ciphertext is decrypted here, sector by sector, by another implementation of AES-XTS."""
+@pytest.mark.parametrize(
+    ("size", "large", "backend"),
+    [(512, False, "fuse"), (512, False, "nbd"), (4096, False, "fuse"), (4096, True, "fuse")],
+)
+def test_plain_volumes_have_the_ciphertext_that_was_asked_for(
+    vg0: Machine, size: int, large: bool, backend: str
+) -> None:
+    """Row S15. The ciphertext is decrypted here, sector by sector, by another implementation of AES-XTS."""
     key = bytes(range(64))
     vg0.key_file("key", key)
-    words = ("--sector-size", "4096", *(("--iv-large-sectors",) if large else ()))
+    words = ("--sector-size", str(size), *(("--iv-large-sectors",) if large else ()))
     vg0.run("lvcreate", "--type", "crypt", "--handler", "plain", *words, "-l1", "-nx", "--keyfile", "key", "vg0")
-    path = vg0.run("lvchange", "-ay", "--keyfile", "key", "vg0/x").lines[0]
+    path = vg0.run("lvchange", "-ay", "--backend", backend, "--keyfile", "key", "vg0/x").lines[0]
     plain = random.Random(1).randbytes(5 * 4096)
-    with open(path, "r+b") as file:
-        file.write(plain)
+    if backend == "nbd":
+        image = vg0.key_file("plain", plain)
+        vg0.tool("nbdcopy", image, f"nbd+unix:///?socket={path}")
+    else:
+        with open(path, "r+b") as file:
+            file.write(plain)
     vg0.run("lvchange", "-an", "vg0/x")
     (start,) = vg0.run("pvs", "--noheadings", "--nosuffix", "--units", "b", "-o", "pe_start", "a.img").lines
     stored = (vg0.folder / "a.img").read_bytes()[int(start) :][: len(plain)]
     found = b""
-    for number in range(5):
-        tweak = (number if large else 8 * number).to_bytes(16, "little")
+    for number in range(len(plain) // size):
+        tweak = (number if large else number * size // 512).to_bytes(16, "little")
         decryptor = Cipher(algorithms.AES(key), modes.XTS(tweak)).decryptor()
-        found += decryptor.update(stored[4096 * number :][:4096])
+        found += decryptor.update(stored[size * number :][:size])
     assert found == plain
     assert "iv_large_sectors" not in vg0.fail("lvcreate", "--type", "crypt", "--iv-large-sectors", "-l1", "vg0")
     vg0.run("vgcfgbackup", "-f", "text", "vg0")
     text = (vg0.folder / "text").read_text()
     assert ("iv_large_sectors = 1" in text) is large
-    assert "sector_size = 4096" in text
+    assert ("sector_size = 4096" in text) is (size == 4096)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import socket
 import stat
 import struct
 import subprocess
@@ -181,6 +182,22 @@ def test_the_socket_is_for_its_owner_alone_and_goes_with_the_server(served: tupl
     server.stop()
     assert not os.path.lexists(server.path)
     server.stop()
+
+
+def test_a_socket_of_somebody_else_can_be_used_again_when_the_server_has_stopped(
+    disks: MakeDisks, mappings: Mappings, short_folder: Path
+) -> None:
+    stream, path = disks(mappings["every_target"]()).stream, str(short_folder / "theirs")
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(path)
+        theirs.listen()
+        for _ in range(2):
+            server = NbdServer({"e": stream}, Address(descriptors=(os.dup(theirs.fileno()),)))
+            server.start()
+            with Client(path).go() as client:
+                assert len(client.read(0, 512)) == 512
+            server.stop()
+            assert os.path.lexists(path)
 
 
 def test_a_path_that_no_socket_can_have_is_a_clear_error(

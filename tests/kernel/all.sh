@@ -6,8 +6,8 @@ set -eu
 
 python=$1
 # The guest's own limit ends it with its console's last lines; timeout is for what hangs before or behind that.
-guest="timeout 1200 $python -m tests.kernel.run --timeout 900"
-tests="$python -m pytest -p no:cacheprovider -v"
+guest="timeout 1500 $python -m tests.kernel.run --timeout 1400"
+tests="$python -m pytest -p no:cacheprovider -v --durations=6"
 
 status=0
 $guest --check || status=$?

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import CryptlvError, KeystoreError, NoSpaceError, RefusedError, UsageError, WrongCredential
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.keys.headers import find_header
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.convert import ImportRequest, import_volume
@@ -152,7 +153,7 @@ def test_a_volume_that_lvcreate_made_is_exported_in_both_ways(tmp_path: Path, ha
         (tmp_path / way).mkdir()
         disks = make_disks(tmp_path / way, (1, 0))
         with disks.session() as session:
-            lvs.create(session, "vg0", REQUEST.replace(name="lv", handler=handler, cipher="aes-xts-plain64"), Known())
+            lvs.create(session, "vg0", REQUEST.replace(name="lv", handler=handler), Known())
         data = plaintext(3 * 1024 * 1024)
         with open_volume(disks, "lv", PASSPHRASE) as volume:
             volume.write(0, data)
@@ -234,7 +235,7 @@ def put_plain(disks: Disks) -> None:
     """A volume "bare" whose keystore stores nothing."""
     with disks.session() as session:
         request = lvs.LvRequest(name="bare", size_bytes=2 * EXTENT, segment_type="crypt", handler="plain")
-        lvs.create(session, "vg0", request.replace(cipher="aes-xts-plain64", key_size_bits=256), Known(KEY))
+        lvs.create(session, "vg0", request.replace(keystore=KeystoreRequest(key_size_bits=256)), Known(KEY))
 
 
 def test_without_a_header_the_ciphertext_is_left_as_it_is(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.ops import freeze
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.lv_resize import resize
@@ -69,7 +70,7 @@ def test_a_volume_of_two_segments_gets_its_key_back_in_both(host: Host) -> None:
 
 
 def test_what_cannot_be_frozen_is_named(host: Host) -> None:
-    hashed = REQUEST.replace(name="hashed", handler="hashed", pbkdf="", force_iterations=0)
+    hashed = REQUEST.replace(name="hashed", handler="hashed", keystore=KeystoreRequest())
     with host.session() as session:
         lvs.create(session, "vg0", hashed, Known())
     assert host.deactivate("wide") == []

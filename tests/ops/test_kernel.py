@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import ActivationError, CryptlvError, InUseError, RefusedError
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.ops import activation, kernel, vg_change, vg_remove
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.lv_change import LvChange, change
@@ -256,7 +257,7 @@ def test_what_was_left_without_a_table_or_a_key_is_made_whole_by_a_refresh(host:
 
 
 def test_a_wrong_key_of_a_store_that_keeps_nothing_is_never_mixed_in(host: Host) -> None:
-    plain = REQUEST.replace(name="plain", handler="hashed", pbkdf="", force_iterations=0)
+    plain = REQUEST.replace(name="plain", handler="hashed", keystore=KeystoreRequest())
     with host.session() as session:
         lvs.create(session, "vg0", plain, Known())
     host.kernel.keys.clear()

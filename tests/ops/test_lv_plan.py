@@ -10,7 +10,6 @@ from cryptlv.errors import CryptlvError, ExistsError, RefusedError, UsageError
 from cryptlv.keys.registry import find_handler
 from cryptlv.model.check import check
 from cryptlv.model.vg import LvArea
-from cryptlv.ops.lv import _keystore_request
 from cryptlv.ops.lv_plan import LvRequest, plan_volume, policy_of
 from cryptlv.segments.crypt import CryptSegment
 from cryptlv.segments.striped import StripedSegment
@@ -29,7 +28,7 @@ def planned(folder: Path, request: LvRequest, areas: tuple[int, ...] = (1, 1, 1)
     with make_disks(folder, areas).session() as session:
         draft = None
         if request.segment_type == "crypt":
-            draft = find_handler(request.handler).draft(_keystore_request(request, 64 * KIB))
+            draft = find_handler(request.handler).draft(request.keystore.replace(unit_bytes=64 * KIB))
         plan = plan_volume(session, session.world().group("vg0"), request, draft)
     assert check(plan.after) == ()
     assert plan.after.lv(plan.lv.name) == plan.lv

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptlv.errors import CryptlvError, InUseError, NoSpaceError, RefusedError, UsageError
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.model.check import check
 from cryptlv.model.mapping import map_volume
 from cryptlv.model.sizes import LvSize
@@ -110,7 +111,7 @@ def first_bytes(disks: Disks, name: str) -> bytes:
 def test_a_cipher_whose_tweaks_are_few_is_not_shared(tmp_path: Path) -> None:
     disks = make_disks(tmp_path, (1,))
     with disks.session() as session:
-        lvs.create(session, "vg0", PLAIN.replace(cipher="aes-cbc-plain"), Known(bytes(32)))
+        lvs.create(session, "vg0", PLAIN.replace(keystore=KeystoreRequest(cipher="aes-cbc-plain")), Known(bytes(32)))
         for store in ("cryptostore2", "first", "nothing"):
             sharing = REQUEST.replace(name="two", crypto_store=store)
             with pytest.raises(CryptlvError):

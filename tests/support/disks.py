@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cryptlv.errors import CryptlvError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.host.system import make_environment, observe_directories
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.keys.registry import find_handler
 from cryptlv.ops import lv as lvs
 from cryptlv.ops import pv, vg
@@ -85,8 +86,13 @@ class Disks:
         return True
 
 
-REQUEST = lvs.LvRequest(name="new", size_bytes=3 * MIB, segment_type="crypt", pbkdf="pbkdf2", force_iterations=1000)
-PLAIN_REQUEST = REQUEST.replace(handler="plain", pbkdf="", force_iterations=0)
+REQUEST = lvs.LvRequest(
+    name="new",
+    size_bytes=3 * MIB,
+    segment_type="crypt",
+    keystore=KeystoreRequest(pbkdf="pbkdf2", force_iterations=1000),
+)
+PLAIN_REQUEST = REQUEST.replace(handler="plain", keystore=KeystoreRequest())
 
 
 def make_disks(folder: Path, areas: tuple[int, ...], contents: Mapping[str, bytes] | None = None) -> Disks:

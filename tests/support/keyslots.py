@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from cryptlv.errors import WrongCredential
 from cryptlv.host.devices import MemoryDevice
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.keys.registry import find_handler
 from cryptlv.ops import keyslots, pv, vg
 from cryptlv.ops import lv as lvs
-from cryptlv.ops.keyslots import KeystoreRequest, read_store
+from cryptlv.ops.keyslots import read_store
 from cryptlv.secret import Passphrase
 from support.disks import MIB, REQUEST, Disks, Known
 
@@ -29,7 +30,9 @@ def keystore_disks(folder: Path, kind: str, *passphrases: bytes) -> Disks:
     with disks.session() as session:
         pv.create(session, ("/d",))
         vg.create(session, "vg0", ("/d",), 64 * 1024)
-        request = REQUEST.replace(name="x", size_bytes=MIB, handler=kind, key_size_bits=256)
+        request = REQUEST.replace(
+            name="x", size_bytes=MIB, handler=kind, keystore=REQUEST.keystore.replace(key_size_bits=256)
+        )
         lvs.create(session, "vg0", request, Known(passphrases[0]))
         for passphrase in passphrases[1:]:
             add(session, passphrases[0], passphrase)

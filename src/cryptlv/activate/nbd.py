@@ -71,6 +71,7 @@ class NbdServer:
         self._memory = InflightMemory(self._options.max_inflight_bytes - self._max_clients * CONNECTION_BYTES)
         self._tls = _tls_context(self._options.tls_directory) if self._options.tls_directory else None
         self._listeners: list[socket.socket] = []
+        self._acceptors: list[threading.Thread] = []
         self._is_open = False
         self._clients: dict[int, socket.socket] = {}
         self._negotiating: dict[int, socket.socket] = {}  # those of them that have not been let in yet
@@ -95,8 +96,12 @@ class NbdServer:
             )
         self._is_open = True
         self._listeners = listeners
-        for listener in listeners:
-            threading.Thread(target=self._accept, args=(listener,), name="nbd-accept", daemon=True).start()
+        self._acceptors = [
+            threading.Thread(target=self._accept, args=(listener,), name="nbd-accept", daemon=True)
+            for listener in listeners
+        ]
+        for thread in self._acceptors:
+            thread.start()
 
     @property
     def port(self) -> int:
@@ -115,9 +120,11 @@ class NbdServer:
         with self._lock:
             self._is_open = False
             listeners, self._listeners = self._listeners, []
+        for listener in listeners if not self.address.descriptors else ():
+            _shut(listener)
+        for thread in self._acceptors:
+            thread.join(timeout=_STOP_SECONDS)
         for listener in listeners:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         with self._lock:
             clients, threads = list(self._clients.values()), list(self._threads)
@@ -133,6 +140,10 @@ class NbdServer:
         while True:
             try:
                 client, _ = listener.accept()
+            except TimeoutError:
+                if not self._is_open:
+                    return
+                continue
             except OSError:  # the end, or something that passes, such as too many open files
                 if not self._is_open:
                     return

@@ -13,6 +13,9 @@ from cryptlv.record import Record
 MAX_SOCKET_PATH_BYTES = 107
 DEFAULT_PORT = 10809
 _BACKLOG = 64
+INHERITED_SECONDS = 0.2
+"""How often an inherited socket is left to look whether the server ends: it cannot be shut down, as it is shared with
+who has opened it, and will be used again."""
 
 
 class Address(Record):
@@ -115,7 +118,7 @@ def _inherited(descriptor: int) -> socket.socket:
         listener.detach()
         raise ActivationError(f"descriptor {descriptor} does not listen")
     listener.set_inheritable(False)
-    listener.settimeout(None)
+    listener.settimeout(INHERITED_SECONDS)
     return listener
 
 

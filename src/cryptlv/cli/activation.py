@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cryptlv.cli.terminal import Terminal
     from cryptlv.ops.activation import Failed
     from cryptlv.ops.credentials import Credentials
+    from cryptlv.ops.keystore import KeystoreRequest
     from cryptlv.ops.session import Session
 
 KEYFILE = Option(
@@ -86,6 +87,19 @@ _AUTOMATIC = frozenset(("a", "ay", "ya"))
 _STATES = dict.fromkeys((*_AUTOMATIC, "y", "e", "ey", "ye", "s", "sy", "ys", "ly", "yl"), True) | dict.fromkeys(
     ("n", "en", "ne", "sn", "ns", "ln", "nl"), False
 )
+
+
+def derivation_of(arguments: Arguments) -> KeystoreRequest:
+    """How a passphrase is to be derived, by PBKDF_OPTIONS."""
+    from cryptlv.ops.keystore import KeystoreRequest
+
+    return KeystoreRequest(
+        iter_time_ms=arguments.number("iter-time", 2000),
+        force_iterations=arguments.number("pbkdf-force-iterations"),
+        pbkdf=arguments.text("pbkdf"),
+        pbkdf_memory_kib=arguments.number("pbkdf-memory"),
+        pbkdf_lanes=arguments.number("pbkdf-parallel"),
+    )
 
 
 def credentials_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import PBKDF_OPTIONS, credentials_of
+from cryptlv.cli.activation import PBKDF_OPTIONS, credentials_of, derivation_of
 from cryptlv.cli.options import Option
 from cryptlv.cli.terminal import split_lv
 from cryptlv.errors import UsageError
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from cryptlv.cli.options import Arguments
     from cryptlv.cli.terminal import Terminal
     from cryptlv.ops.credentials import Credentials
-    from cryptlv.ops.keyslots import KeystoreRequest
     from cryptlv.ops.session import Session
 
 KEY_ACTIONS = ("addkey", "changekey", "removekey", "killkey", "backupkeystore", "restorekeystore")
@@ -84,7 +83,7 @@ def _with_new_key(session: Session, terminal: Terminal, arguments: Arguments, ac
     vg_name, lv_name = split_lv(arguments.words[0])
     name = f"{vg_name}/{lv_name}"
     number = arguments.number("keyslot") if arguments.has("keyslot") else None
-    request = _request(arguments)
+    request = derivation_of(arguments)
     with credentials_of(arguments, session.warn) as old, _new_credentials(session, arguments) as new:
         if action == "addkey":
             place = keyslots.add_key(session, vg_name, lv_name, old, new, number=number, request=request)
@@ -101,15 +100,3 @@ def _new_credentials(session: Session, arguments: Arguments) -> AbstractContextM
     if path == "-" and arguments.text("keyfile") == "-":
         raise UsageError("--keyfile and --newkeyfile cannot both be standard input")
     return credential_source(path, session.warn)
-
-
-def _request(arguments: Arguments) -> KeystoreRequest:
-    from cryptlv.ops.keyslots import KeystoreRequest
-
-    return KeystoreRequest(
-        iter_time_ms=arguments.number("iter-time", 2000),
-        force_iterations=arguments.number("pbkdf-force-iterations"),
-        pbkdf=arguments.text("pbkdf"),
-        pbkdf_memory_kib=arguments.number("pbkdf-memory"),
-        pbkdf_lanes=arguments.number("pbkdf-parallel"),
-    )

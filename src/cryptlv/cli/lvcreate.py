@@ -11,6 +11,7 @@ from cryptlv.cli.activation import (
     PBKDF_OPTIONS,
     credentials_of,
     crypt_flags_of,
+    derivation_of,
     wants_new_active,
 )
 from cryptlv.cli.options import Command, Option
@@ -99,18 +100,15 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         keys_in_keyring=not arguments.has("no-keyring"),
         crypto_store=arguments.text("cryptostore").strip("[]"),
         handler=arguments.text("handler", DEFAULT_HANDLER),
-        cipher=arguments.text("cipher"),
-        key_size_bits=arguments.number("keysize"),
-        key_hash=arguments.text("hash"),
-        iter_time_ms=arguments.number("iter-time", 2000),
-        force_iterations=arguments.number("pbkdf-force-iterations"),
-        pbkdf=arguments.text("pbkdf"),
-        pbkdf_memory_kib=arguments.number("pbkdf-memory"),
-        pbkdf_lanes=arguments.number("pbkdf-parallel"),
-        sector_size=arguments.number("sector-size"),
-        has_large_ivs=arguments.has("iv-large-sectors"),
-        metadata_bytes=arguments.size_bytes("luks2-metadata-size") or 0,
-        keyslots_bytes=arguments.size_bytes("luks2-keyslots-size") or 0,
+        keystore=derivation_of(arguments).replace(
+            cipher=arguments.text("cipher"),
+            key_size_bits=arguments.number("keysize"),
+            key_hash=arguments.text("hash"),
+            sector_size=arguments.number("sector-size"),
+            has_large_ivs=arguments.has("iv-large-sectors"),
+            metadata_bytes=arguments.size_bytes("luks2-metadata-size") or 0,
+            keyslots_bytes=arguments.size_bytes("luks2-keyslots-size") or 0,
+        ),
     )
 
 

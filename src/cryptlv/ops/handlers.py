@@ -138,7 +138,7 @@ def _record(handler: str, cls: type[Made], tree: object, **given: object) -> Mad
         kind = type(cls.__defaults__[name]) if name in cls.__defaults__ else _KINDS.get(name, object)
         if kind is tuple:
             value = _tuples(value) if name != "mends" else ()  # other packages mend what is theirs
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise HandlerUnavailable(f"key handler {printable(handler)!r} gives a wrong {name}: see its package")
         values[name] = value
     return cls(**values)

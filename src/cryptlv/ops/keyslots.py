@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from cryptlv.errors import CryptlvError, InUseError, KeystoreError, RefusedError, UsageError
 from cryptlv.host.signals import held_back
-from cryptlv.keys.handler import KeystoreRequest as KeystoreRequest  # noqa: PLC0414 - for cli/
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.names import printable
 from cryptlv.ops.activation import view_of

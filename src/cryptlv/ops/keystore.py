@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cryptlv.errors import CryptlvError, KeystoreError, RefusedError
 from cryptlv.keys.handler import KeystoreAttributes
+from cryptlv.keys.handler import KeystoreRequest as KeystoreRequest  # noqa: PLC0414 - for cli/
 from cryptlv.model.vg import LvArea
 from cryptlv.names import printable
 from cryptlv.segments.keystore import KeystoreSegment

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cryptlv.ciphers.engine import SectorCipher
     from cryptlv.host.scan import Group
-    from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreDraft, KeystoreRequest
+    from cryptlv.keys.handler import CipherParameters, KeyHandler, KeystoreDraft
     from cryptlv.model.vg import LogicalVolume, VolumeGroup
     from cryptlv.ops.activation import KeystoreView
     from cryptlv.ops.credentials import Credentials
@@ -66,7 +66,7 @@ def _create_crypt(
     with session.locked(vg_name, write=False):
         group = session.writable_group(vg_name)
         _check_activation(session, group, request)
-        draft = handler.draft(_keystore_request(request, group.vg.extent_size_bytes))
+        draft = handler.draft(request.keystore.replace(unit_bytes=group.vg.extent_size_bytes))
         plan = plan_volume(session, group, request, draft)
     if session.test:
         return plan.lv
@@ -136,14 +136,6 @@ def _store_image(session: Session, group: Group, store: LogicalVolume, made: _Ma
     with made.handler.unlock(attributes_of(segment), image, made.credential) as proof:
         if not proof.matches(made.volume_key):
             raise KeystoreError(f"the new keystore of {group.vg.name} does not give its key back; nothing changed")
-
-
-def _keystore_request(request: LvRequest, extent_bytes: int) -> KeystoreRequest:
-    """What is asked of the key handler: the fields of the same names."""
-    from cryptlv.keys.handler import KeystoreRequest
-
-    shared = (field for field in KeystoreRequest.__fields__ if field in LvRequest.__fields__)
-    return KeystoreRequest(unit_bytes=extent_bytes, **{field: getattr(request, field) for field in shared})
 
 
 def _rfc4122(random: bytes) -> str:

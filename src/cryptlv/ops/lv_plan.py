@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptlv.errors import CheckError, ExistsError, RefusedError, UsageError
 from cryptlv.host.system import observe_dm_major
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.model.allocate import Candidate, Wish, allocate
 from cryptlv.model.check import check
 from cryptlv.model.edit import add_lvs, next_keystore_name
@@ -48,8 +49,8 @@ class LvRequest(Record):
     """What `lvcreate` was asked for; one of `size_bytes` and `extents` is given. No name: the next lvolN.
 
     `percent_of` makes `extents` a percentage of VG, FREE or PVS. `crypto_store` is a keystore to share, "" for a new
-    one, to which the fields from `handler` on belong. Without `is_zeroed` the first 4 KiB are left as they are.
-    `crypt_flags` are dm-crypt's, as the metadata keep them. `activates` None is yes where the kernel can do it, and
+    one, of which `handler` and `keystore` say what it is to be. Without `is_zeroed` the first 4 KiB are left as they
+    are. `crypt_flags` are dm-crypt's, as the metadata keep them. `activates` None is yes where the kernel can, and
     `keys_in_keyring` says how it gets the key then.
     """
 
@@ -74,18 +75,7 @@ class LvRequest(Record):
     crypt_flags: tuple[str, ...] = ()
     crypto_store: str = ""
     handler: str = DEFAULT_HANDLER
-    cipher: str = ""
-    key_size_bits: int = 0
-    key_hash: str = ""
-    iter_time_ms: int = 2000
-    force_iterations: int = 0
-    pbkdf: str = ""
-    pbkdf_memory_kib: int = 0
-    pbkdf_lanes: int = 0
-    sector_size: int = 0
-    has_large_ivs: bool = False
-    metadata_bytes: int = 0
-    keyslots_bytes: int = 0
+    keystore: KeystoreRequest = KeystoreRequest()
 
     @property
     def size(self) -> LvSize:

@@ -51,7 +51,7 @@ NO_KEYRING = Option(
 CRYPT_FLAGS = Option(
     long="crypt-flags",
     takes="FLAG[,FLAG...]|none",
-    help=f"How dm-crypt works when it is active in the kernel: {', '.join(DM_CRYPT_FLAGS)}.",
+    help="How the kernel's dm-crypt works on it, such as allow_discards; see below.",
 )
 ACTIVATION_OPTIONS = (
     Option(

@@ -192,6 +192,9 @@ An active volume is a block device in the kernel (dm), a file (fuse) or the unix
 path is printed. The kernel is the default for root, where it has device-mapper and all physical volumes are block
 devices. A file or an export is served by a process of its own until it is deactivated.
 
+Flags of dm-crypt's are kept with a volume: allow_discards passes discards down, which shows who sees the disk what is
+free; same_cpu_crypt, submit_from_crypt_cpus, no_read_workqueue and no_write_workqueue are for speed.
+
 A keystore that several volumes share has one set of keyslots: what is done to one volume's keys is done to all.
 lvs -o+crypt_keyslots shows them. A key header that was kept in a file opens with the passphrases of that time, also
 with those that were removed since.

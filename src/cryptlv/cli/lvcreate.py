@@ -174,6 +174,9 @@ With --cryptostore the volume has the key of the others of that keystore, and se
 the cipher, so that no two sectors are ever encrypted alike; their passphrase is asked for. With -i an encrypted
 volume lies over a hidden striped one, NAME_cryptdata.
 
+Flags of dm-crypt's are kept with a volume: allow_discards passes discards down, which shows who sees the disk what is
+free; same_cpu_crypt, submit_from_crypt_cpus, no_read_workqueue and no_write_workqueue are for speed.
+
 Without --keyfile the passphrase is asked for twice on a terminal, or is the first line of standard input.
 """,
 )

@@ -276,17 +276,27 @@ def test_a_read_only_server_takes_no_writes_of_a_writable_volume(make: Callable[
     assert made.disks.contents() == before
 
 
+def use(client: Client) -> None:
+    """Negotiate and read a byte."""
+    client.take(18)
+    client.send(bytes((0, 0, 0, 3)))
+    client.go().read(0, 1)
+
+
 def test_clients_that_stop_reading_hold_no_memory_but_their_own_and_others_are_served(
     make: Callable[..., Made],
 ) -> None:
-    """Simple replies of 2 MiB that nobody takes: the memory for them is bounded, and who finds none left hears so."""
+    """Simple replies of 2 MiB that nobody takes: the memory for them is bounded, and who finds none left hears so.
+
+    One client too many is turned away at once, or as soon as the others are known to have negotiated.
+    """
     made = make(max_inflight_bytes=LEAST_INFLIGHT_BYTES)
     with (
         Client(made.server.path).go(),
         Client(made.server.path, flags=None) as turned_away,
         pytest.raises((EOFError, ConnectionError)),
     ):
-        turned_away.take(1)
+        use(turned_away)
     made = make()
     idle = [Client(made.server.path).go() for _ in range(40)]
     for client in idle:

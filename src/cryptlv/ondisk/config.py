@@ -46,7 +46,7 @@ _INT64 = 2**63
 _SHORTCUT_DEPTH = 2
 
 # Possessive throughout: what lies on a disk must not make a match try the same bytes again in another way.
-_SKIP = r"(?:[\s]++|\#[^\n]*+)*+"
+_SKIP = r"\s*+(?:\#[^\n]*+\s*+)*+"
 _STRING = r'"(?:[^"\\]++|\\.){0,32768}+"'
 _RAW = "'[^']*+'"
 # The value of nearly every line of metadata: one alternative a kind, so that a match says what it found.

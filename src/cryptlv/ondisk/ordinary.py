@@ -32,7 +32,9 @@ _NAME = r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,126}+"
 _WORD = r"[A-Za-z0-9._+-]++"
 _UUID = "-".join(f"[0-9a-zA-Z!#]{{{length}}}" for length in (6, 4, 4, 4, 4, 4, 6))
 _HOST = r"[\x20\x21\x23-\x5b\x5d-\x7e]*+"
-_LIST = r'\[(?:"[A-Z_]*+"(?:,[ ]"[A-Z_]*+")*+)?+\]'
+_LIST = r'\[(?:"[A-Z_]*+"(?:,[ ]"[A-Z_]*+")*)?\]'
+"""No group in which something may fail halfway is possessive: Python before 3.11.5 then goes on at a wrong place
+(CPython's issue 106052)."""
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -50,7 +52,7 @@ class _Patterns:
     def __init__(self) -> None:
         self._head = (
             rf' ({_NAME}) \{{ id = "({_UUID})" status = (LIST) flags = (LIST)'
-            rf'(?: creation_time = (TIME) creation_host = "({_HOST})")?+'
+            rf'(?: creation_time = (TIME) creation_host = "({_HOST})")?'
             r" segment_count = "
         )
         self._segment = (
@@ -62,7 +64,7 @@ class _Patterns:
         number = r"(0|[1-9][0-9]{0,8})"
         self.on_disk = re.compile(
             rf'\n++({_NAME}) \{{\nid = "({_UUID})"\nstatus = ({_LIST})\nflags = ({_LIST})\n'
-            rf'(?:creation_time = (0|[1-9][0-9]{{0,11}})\ncreation_host = "({_HOST})"\n)?+'
+            rf'(?:creation_time = (0|[1-9][0-9]{{0,11}})\ncreation_host = "({_HOST})"\n)?'
             rf"segment_count = 1\n\nsegment1 \{{\nstart_extent = {number}\nextent_count = {number}\n\n"
             rf'type = "striped"\nstripe_count = 1\n\nstripes = \[\n"({_WORD})", {number}\n\]\n\}}\n\}}',
             re.ASCII,

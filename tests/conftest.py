@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from support.stock import StockLvm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a script has put into the background
 os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"  # losetup, mke2fs, lvm
 
 

@@ -12,6 +12,7 @@ CryptlvError                 exit 5, one line: what, where and what to do
   KeystoreError              a key header that is damaged or of another kind
   CredentialError            no key could be had from the user
     NobodyToAskError         as there is neither a terminal nor a key file for it
+  KeyringError               the kernel's keyring is not there, or full
   ActivationError            a volume that could not be served
     DeviceMapperError        the kernel's device-mapper did not do what it was asked
   FilesystemError            a program that resizes file systems failed

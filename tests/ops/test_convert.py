@@ -17,6 +17,7 @@ from cryptlv.errors import (
     UsageError,
     WrongCredential,
 )
+from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.model.sizes import LvSize
 from cryptlv.ops import lv as lvs
 from cryptlv.ops.candidates import parse_pv_argument
@@ -127,10 +128,10 @@ def test_an_imported_volume_grows_with_the_same_key(tmp_path: Path, headers: Pat
 def test_ciphertext_without_a_header_is_imported_where_it_is(tmp_path: Path, handler: str) -> None:
     disks = make_disks(tmp_path, (1, 0))
     data = plaintext(5 * EXTENT)
-    request = ImportRequest(handler=handler, cipher="aes-xts-plain64", key_size_bits=256)
+    request = ImportRequest(handler=handler, keystore=KeystoreRequest(cipher="aes-xts-plain64", key_size_bits=256))
     secret = key = KEY
     if handler == "hashed":
-        request = request.replace(key_hash="sha256")
+        request = request.replace(keystore=request.keystore.replace(key_hash="sha256"))
         secret, key = b"pass", hashlib.sha256(b"pass").digest()
     put_volume(disks, ((0, 100, 2), (1, 50, 3)), sectors(data, key=key))
     with disks.session() as session:

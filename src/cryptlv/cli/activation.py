@@ -102,6 +102,17 @@ def derivation_of(arguments: Arguments) -> KeystoreRequest:
     )
 
 
+def keystore_of(arguments: Arguments) -> KeystoreRequest:
+    """What a keystore is to be: the derivation, and the cipher with its key, hash and sectors."""
+    return derivation_of(arguments).replace(
+        cipher=arguments.text("cipher"),
+        key_size_bits=arguments.number("keysize"),
+        key_hash=arguments.text("hash"),
+        sector_size=arguments.number("sector-size"),
+        has_large_ivs=arguments.has("iv-large-sectors"),
+    )
+
+
 def credentials_of(
     arguments: Arguments, warn: Callable[[str], None], *, for_stores: bool = False, only_people: bool = False
 ) -> AbstractContextManager[Credentials]:

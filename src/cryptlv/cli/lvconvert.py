@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of
+from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of, keystore_of
 from cryptlv.cli.options import Command, Option
 from cryptlv.cli.terminal import Terminal, open_command, split_lv
 from cryptlv.errors import UsageError
@@ -56,11 +56,7 @@ def _convert(session: Session, arguments: Arguments, way: str, credentials: Cred
         return keep_encrypted(session, vg_name, lv_name, pvs, credentials)
     request = ImportRequest(
         handler=arguments.text("handler"),
-        cipher=arguments.text("cipher"),
-        key_size_bits=arguments.number("keysize"),
-        key_hash=arguments.text("hash"),
-        sector_size=arguments.number("sector-size"),
-        has_large_ivs=arguments.has("iv-large-sectors"),
+        keystore=keystore_of(arguments),
         header_path=arguments.text("header"),
         pvs=pvs,
     )

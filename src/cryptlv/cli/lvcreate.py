@@ -11,7 +11,7 @@ from cryptlv.cli.activation import (
     PBKDF_OPTIONS,
     credentials_of,
     crypt_flags_of,
-    derivation_of,
+    keystore_of,
     wants_new_active,
 )
 from cryptlv.cli.options import Command, Option
@@ -100,12 +100,7 @@ def _request(arguments: Arguments, name: str, words: tuple[str, ...]) -> LvReque
         keys_in_keyring=not arguments.has("no-keyring"),
         crypto_store=arguments.text("cryptostore").strip("[]"),
         handler=arguments.text("handler", DEFAULT_HANDLER),
-        keystore=derivation_of(arguments).replace(
-            cipher=arguments.text("cipher"),
-            key_size_bits=arguments.number("keysize"),
-            key_hash=arguments.text("hash"),
-            sector_size=arguments.number("sector-size"),
-            has_large_ivs=arguments.has("iv-large-sectors"),
+        keystore=keystore_of(arguments).replace(
             metadata_bytes=arguments.size_bytes("luks2-metadata-size") or 0,
             keyslots_bytes=arguments.size_bytes("luks2-keyslots-size") or 0,
         ),

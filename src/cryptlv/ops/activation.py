@@ -411,7 +411,8 @@ def deactivate(
     failed: list[Failed] = []
     with session.locked(vg_name, write=True):
         vg = session.world().group(vg_name).vg
-        if not any(lv.id in active_ids(session) for lv in vg.lvs):
+        active = active_ids(session)
+        if not any(lv.id in active for lv in vg.lvs):
             session.check_accessible(vg)
         for lv in [vg.lv(name) for name in lv_names] or vg.lvs:
             try:

@@ -48,15 +48,11 @@ _MAX_TWEAK = 2**62
 
 class ImportRequest(Record):
     """What `lvconvert --import` was asked for. No `handler`: there is a LUKS header, in front of the data or in the
-    file `header_path`; else the volume has none, and the fields behind are what its keystore must say. New extents
+    file `header_path`; else the volume has none, and `keystore` is what its keystore must say. New extents
     are taken from `pvs`, all for none."""
 
     handler: str = ""
-    cipher: str = ""
-    key_size_bits: int = 0
-    key_hash: str = ""
-    sector_size: int = 0
-    has_large_ivs: bool = False
+    keystore: KeystoreRequest = KeystoreRequest()
     header_path: str = ""
     pvs: tuple[PvArgument, ...] = ()
 
@@ -226,14 +222,7 @@ def _find(session: Session, group: Group, lv_name: str, request: ImportRequest) 
 def _found_without_header(request: ImportRequest, extent_bytes: int) -> _Found:
     from cryptlv.ops.handlers import find_handler
 
-    wanted = KeystoreRequest(
-        cipher=request.cipher,
-        key_size_bits=request.key_size_bits,
-        key_hash=request.key_hash,
-        sector_size=request.sector_size,
-        has_large_ivs=request.has_large_ivs,
-        unit_bytes=extent_bytes,
-    )
+    wanted = request.keystore.replace(unit_bytes=extent_bytes)
     draft: KeystoreDraft = find_handler(request.handler).draft(wanted)
     if draft.image_bytes:
         raise UsageError(f"handler {printable(request.handler)} has a header of its own: leave --handler out")

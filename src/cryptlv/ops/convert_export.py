@@ -12,7 +12,7 @@ from cryptlv.keys.headers import LUKS1, LUKS2, find_header, with_data_at
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.model.convert import plan_export
 from cryptlv.names import printable
-from cryptlv.ops.activation import view_of
+from cryptlv.ops.activation import read_view
 from cryptlv.ops.commit import commit_change
 from cryptlv.ops.convert import Converted, check_convertible, described, makers_of, perform, read_header_file
 from cryptlv.ops.keyslots import write_steps
@@ -149,8 +149,8 @@ def _planned(session: Session, group: Group, lv_name: str, pvs: tuple[PvArgument
         raise RefusedError(f"{where} is encrypted in several ways, which no LUKS header can say")
     (base,), (store_name,) = bases, stores
     segment = keystore_segment(vg, store_name)
-    image = read_image(session, vg, store_name, group.pv_paths)
-    view = view_of(vg, store_name, image)
+    view = read_view(session, group, store_name)
+    image = view.image
     has_header = segment.handler in (LUKS1, LUKS2)
     if not has_header and (not in_front or image):
         raise RefusedError(

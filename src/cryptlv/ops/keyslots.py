@@ -13,9 +13,9 @@ from cryptlv.host.signals import held_back
 from cryptlv.keys.handler import KeystoreRequest
 from cryptlv.keys.keyslots import find_keyslots
 from cryptlv.names import printable
-from cryptlv.ops.activation import view_of
+from cryptlv.ops.activation import read_view
 from cryptlv.ops.credentials import with_credential
-from cryptlv.ops.keystore import image_place, keystore_segment, read_image
+from cryptlv.ops.keystore import image_place, keystore_segment
 from cryptlv.ops.slack import wipe_slack
 from cryptlv.record import Record
 from cryptlv.segments.keystore import KeystoreSegment
@@ -71,7 +71,7 @@ def _store(session: Session, group: Group, lv_name: str) -> Store:
     if len(names) != 1:
         what = f"has {len(names)} keystores: name one of them" if names else "is not encrypted"
         raise RefusedError(f"logical volume {shown} {what}")
-    view = view_of(group.vg, names[0], read_image(session, group.vg, names[0], group.pv_paths))
+    view = read_view(session, group, names[0])
     return Store(vg_name=group.vg.name, name=names[0], shown=shown, view=view)
 
 

@@ -10,8 +10,7 @@ from cryptlv.host.signals import held_back
 from cryptlv.model.allocate import Wish, allocate
 from cryptlv.model.vg import PvArea
 from cryptlv.ops.commit import commit_change
-from cryptlv.ops.keystore import keystore_segment, wipe_images, write_image
-from cryptlv.units import SECTOR_SIZE
+from cryptlv.ops.keystore import image_place, keystore_segment, wipe_images, write_image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +30,11 @@ def put_elsewhere(session: Session, group: Group, store_name: str, shown: str, a
         raise RefusedError(f"the keystore of {shown} lies on a hidden volume, and is not put elsewhere")
     (piece,) = allocate(vg, Wish(length_le=segment.length_le, what=f"the keystore of {shown}", is_whole=True))
     (area,) = piece.areas
-    start_sectors = vg.pv(area.pv_id).pe_start_sectors + area.start_pe * vg.extent_size_sectors
-    device = session.device(group.pv_paths[area.pv_id], writable=True)
-    write_image(device, start_sectors * SECTOR_SIZE, after)
+    moved = segment.replace(areas=(area,))
+    place = image_place(vg, moved)
+    assert place is not None  # noqa: S101 - it has an area
+    write_image(session.device(group.pv_paths[place[0]], writable=True), place[1], after)
     old = vg.lv(store_name)
     with held_back():
-        commit_change(session, group, vg.with_lv(old.replace(segments=(segment.replace(areas=(area,)),))))
+        commit_change(session, group, vg.with_lv(old.replace(segments=(moved,))))
         wipe_images(session, vg, (old,), group.pv_paths)

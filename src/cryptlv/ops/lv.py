@@ -149,12 +149,10 @@ def _create_sharing(
     session: Session, vg_name: str, request: LvRequest, credentials: Credentials | None
 ) -> LogicalVolume:
     """A volume with the key of others; the key itself is needed to zero its first bytes, and to activate it."""
-    from cryptlv.ops.activation import KeyRing, view_of
-    from cryptlv.ops.keystore import read_image
+    from cryptlv.ops.activation import KeyRing, read_view
 
     def shared_view(group: Group) -> KeystoreView:
-        name = shared_store(group.vg, request.crypto_store).name
-        return view_of(group.vg, name, read_image(session, group.vg, name, group.pv_paths))
+        return read_view(session, group, shared_store(group.vg, request.crypto_store).name)
 
     with session.locked(vg_name, write=False):
         group = session.writable_group(vg_name)
@@ -274,10 +272,7 @@ def refuse_served(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
 
 def refuse_active(session: Session, vg: VolumeGroup, lv: LogicalVolume) -> None:
     """Raise InUseError when a volume is being served, or when the kernel has it active."""
-    from cryptlv.activate.process import find_server
-
-    name = f"{vg.name}/{printable(lv.name)}"
     if lv.id in kernel_ids(session):
+        name = f"{vg.name}/{printable(lv.name)}"
         raise InUseError(f"logical volume {name} is active in the kernel; first: cryptlv lvchange -an {name}")
-    if find_server(session.directories.run_dir, lv.id) is not None:
-        raise InUseError(f"logical volume {name} is active; deactivate it first: cryptlv lvchange -an {name}")
+    refuse_served(session, vg, lv)

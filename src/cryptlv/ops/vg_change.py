@@ -10,6 +10,7 @@ from cryptlv.host.archive import remove_backup
 from cryptlv.model.vg_edit import ALL_COPIES, VgChange, change_vg, exported, imported
 from cryptlv.names import is_name, parse_uuid, printable
 from cryptlv.ops.commit import commit_change
+from cryptlv.ops.kernel import active_ids
 from cryptlv.ops.lv import refuse_active, refuse_served
 from cryptlv.ops.vg import names
 
@@ -47,8 +48,10 @@ def change(session: Session, name: str, wanted: VgChange, *, new_id: bool = Fals
 
 def refuse_any_active(session: Session, vg: VolumeGroup) -> None:
     """Raise InUseError when a volume of the group is being served."""
+    active = active_ids(session)
     for lv in vg.lvs:
-        refuse_active(session, vg, lv)
+        if lv.id in active:
+            refuse_active(session, vg, lv)
 
 
 def rename(session: Session, old: str, new: str) -> str:
@@ -68,8 +71,10 @@ def rename(session: Session, old: str, new: str) -> str:
             world = session.world(silent=True)
             _refuse_taken(world, new)
             group = session.writable_group(name, exported_ok=True)
+            active = active_ids(session)
             for lv in group.vg.lvs:
-                refuse_served(session, group.vg, lv)
+                if lv.id in active:
+                    refuse_served(session, group.vg, lv)
                 if len(new) + len(lv.name) + 3 > _MAX_DM_NAME:
                     raise RefusedError(f"New name {new!r} is too long for volume {printable(lv.name)}")
             commit_change(session, group, group.vg.replace(name=new))

@@ -8,15 +8,15 @@ import threading
 from contextlib import suppress
 
 from cryptlv.activate import nbd_protocol as protocol
-from cryptlv.activate.nbd_connection import Connection, InflightMemory
+from cryptlv.activate.nbd_connection import Connection, Shared
 from cryptlv.activate.nbd_handshake import Disconnected, Handshake
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import CryptlvError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.mapping import LinearTarget, VolumeMapping
 
-SECTORS, PLACE = 64, 16
-_MOST_BYTES = 32 * 1024
+SECTORS, PLACE = 320, 16
+_MOST_BYTES = 128 * 1024
 _MAPPING = VolumeMapping(
     vg_name="vg0",
     vg_id="v",
@@ -75,7 +75,7 @@ def _talk(stream: VolumeStream, asked: bytes) -> bytes:
         try:
             negotiated = Handshake(ours, {"e": (export, stream)}).run()
             if negotiated is not None:
-                Connection(negotiated, InflightMemory(1 << 20)).run()
+                Connection(negotiated, Shared(1 << 20)).run()
         except (Disconnected, OSError, CryptlvError):
             pass  # the ends of a connection that there are
         finally:
@@ -90,7 +90,8 @@ def nbd_seeds() -> list[bytes]:
     commands = [
         request(protocol.REQUEST_MAGIC, flags, command, 5, offset, length) + b"d" * (length if command == 1 else 0)
         for flags, command, offset, length in (
-            (0, 0, 0, 4096), (4, 0, 100, 32768), (1, 1, 511, 1000), (0, 1, 0, 512), (0, 3, 0, 0), (0, 4, 0, 8192),
+            (0, 0, 0, 4096), (4, 0, 100, 32768), (1, 1, 511, 1000), (0, 1, 0, 512), (0, 1, 7, 66000),
+            (0, 0, 9, 99999), (0, 3, 0, 0), (0, 4, 0, 8192),
             (0, 5, 0, 512), (2, 6, 4096, 4096), (0, 7, 0, 32768), (8, 7, 5, 1), (0, 2, 0, 0),
             (0, 0, 2**63, 2**32 - 1),
         )

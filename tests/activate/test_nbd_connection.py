@@ -14,7 +14,7 @@ import pytest
 
 from cryptlv.activate.nbd import LEAST_INFLIGHT_BYTES, NbdOptions, NbdServer
 from cryptlv.activate.nbd_address import Address
-from cryptlv.activate.nbd_connection import CHUNK_BYTES, InflightMemory, error_number
+from cryptlv.activate.nbd_connection import CHUNK_BYTES, Shared, error_number
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import DeviceError, FormatError, RefusedError
 from cryptlv.host.devices import MemoryDevice
@@ -222,26 +222,92 @@ h.shutdown()
     assert out.read_bytes() == read_by_model(made.mapping, made.disks.contents())
 
 
+def places(chance: random.Random, skew: int) -> list[tuple[int, int]]:
+    """All of the volume but some gaps, as (offset, bytes) in any order: what is on its way may not overlap."""
+    found, offset = [], chance.choice([0, 0, skew])
+    lengths = [
+        7,
+        512,
+        4096,
+        65536,
+        65537,
+        100_000,
+        CHUNK_BYTES,
+        CHUNK_BYTES + 1,
+        2 * CHUNK_BYTES - skew,
+        3 * CHUNK_BYTES,
+    ]
+    while offset < SIZE:
+        length = min(chance.choice(lengths), SIZE - offset)
+        found.append((offset, length))
+        offset += length + chance.choice([0, 0, 1, skew])
+    chance.shuffle(found)
+    return found
+
+
 @pytest.mark.parametrize("skew", [0, 1, 511, 512, 4095, 65537])
-def test_large_writes_are_taken_in_chunks_from_any_place(
+def test_requests_of_all_sizes_on_their_way_together_read_and_write_what_they_should(
     make: Callable[..., Made], read_by_model: Model, skew: int
 ) -> None:
     made = make()
     model = bytearray(read_by_model(made.mapping, made.disks.contents()))
     chance = random.Random(skew)
-    batch = bytearray()
-    for length in (5 * CHUNK_BYTES + skew, 100, CHUNK_BYTES, 3 * CHUNK_BYTES - skew, CHUNK_BYTES + 1, 7):
-        offset = chance.randrange(SIZE - length - skew) // 4096 * 4096 + skew
-        data = chance.randbytes(length)
-        batch += request(WRITE, offset, length) + data
-        model[offset : offset + length] = data
     with Client(made.server.path).go() as client:
-        sender = threading.Thread(target=client.send, args=(bytes(batch),))
-        sender.start()
-        assert [client.reply() for _ in range(6)] == [0] * 6
-        sender.join()
-        assert client.read(0, SIZE) == model
+        for _ in range(12):
+            wanted = dict(enumerate(places(chance, skew)))
+            reads = {cookie for cookie in wanted if chance.random() < chance.choice([0, 0.5, 1])}
+            batch, before = bytearray(), bytes(model)
+            for cookie, (offset, length) in wanted.items():
+                if cookie in reads:
+                    batch += request(READ, offset, length, cookie=cookie)
+                    continue
+                data = chance.randbytes(length)
+                batch += request(WRITE, offset, length, flags=chance.choice([0, FUA]), cookie=cookie) + data
+                model[offset : offset + length] = data
+            sender = threading.Thread(target=client.send, args=(bytes(batch),))
+            sender.start()
+            while wanted:
+                magic, error, cookie = struct.unpack(">IIQ", client.take(16))
+                assert (magic, error) == (0x67446698, 0)
+                offset, length = wanted.pop(cookie)
+                if cookie in reads:
+                    assert client.take(length) == before[offset : offset + length]
+            sender.join()
     assert read_by_model(made.mapping, made.disks.contents()) == model
+
+
+@pytest.mark.parametrize("skew", [0, 511])
+def test_structured_reads_on_their_way_together_give_every_byte_once(
+    make: Callable[..., Made], read_by_model: Model, skew: int
+) -> None:
+    made = make()
+    model = read_by_model(made.mapping, made.disks.contents())
+    wanted = dict(enumerate(places(random.Random(skew), skew) * 5))
+    with StructuredClient(made.server.path).start() as client:
+        client.send(b"".join(request(READ, *place, cookie=cookie) for cookie, place in wanted.items()))
+        found: dict[int, list[tuple[int, int, bytes]]] = {}
+        while wanted:
+            _, done, kind, cookie, size = struct.unpack(">IHHQI", client.take(20))
+            found.setdefault(cookie, []).append((done, kind, client.take(size)))
+            if done:
+                offset, length = wanted.pop(cookie)
+                assert assembled(found[cookie], offset, length) == model[offset : offset + length]
+
+
+def test_what_a_client_has_sent_before_it_went_away_is_written(make: Callable[..., Made]) -> None:
+    """It may hear of none of it: its last write is given to the second thread just as it goes."""
+    made = make()
+    for number in range(20):
+        data = bytes([number]) * (4 * CHUNK_BYTES)
+        client = Client(made.server.path).go()
+        client.send(request(WRITE, 0, len(data)) + data + request(READ, 0, SIZE)[: number % 2 * 28])
+        client.socket.close()
+        deadline = time.monotonic() + 10
+        while made.server.users:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert threading.active_count() == 2, "only this one and the acceptor are left"
+        assert bytes(made.disks.devices["pv0"].content[8 * 512 :][: HALF * 512]) == data[: HALF * 512]
 
 
 def test_a_large_write_that_fails_in_the_middle_says_so_and_the_next_request_is_understood(
@@ -253,6 +319,29 @@ def test_a_large_write_that_fails_in_the_middle_says_so_and_the_next_request_is_
         assert client.request(WRITE, 4096, data=b"y" * (SIZE - 4096)) == EIO
         assert client.read(4096, SIZE // 2 - 4096) == b"y" * (SIZE // 2 - 4096)
         assert client.request(WRITE, 0, data=b"z") == 0
+
+
+def test_a_write_that_fails_on_its_way_with_others_fails_alone(make: Callable[..., Made]) -> None:
+    made = make()
+    made.disks.devices["pv1"].failing = frozenset(["write"])
+    half = SIZE // 2
+    batch = b""
+    for cookie, (offset, length) in enumerate(
+        [(0, half // 2), (half // 2, half), (half // 2 + 4096, 4096), (half, half)]
+    ):
+        batch += request(WRITE, offset, length, cookie=cookie) + bytes([cookie + 1]) * length
+    with Client(made.server.path).go() as client:
+        sender = threading.Thread(target=client.send, args=(batch + request(READ, 0, 1024, cookie=9),))
+        sender.start()
+        errors: dict[int, int] = {}
+        for _ in range(5):
+            _, error, cookie = struct.unpack(">IIQ", client.take(16))
+            errors[cookie] = error
+            if cookie == 9:
+                assert client.take(1024) in (b"\x01" * 1024, bytes(1024))
+        sender.join()
+        assert errors == {0: 0, 1: EIO, 2: 0, 3: EIO, 9: 0}
+        assert client.read(0, half // 2) == b"\x01" * (half // 2)
 
 
 def test_write_through_flushes_every_write(make: Callable[..., Made]) -> None:
@@ -312,7 +401,7 @@ def test_clients_that_stop_reading_hold_no_memory_but_their_own_and_others_are_s
 
 
 def test_memory_for_requests_is_bounded_and_comes_back() -> None:
-    memory = InflightMemory(100)
+    memory = Shared(100)
     with memory.held(60) as one, memory.held(40) as two:
         assert (len(one), len(two)) == (60, 40)
         entered = threading.Event()
@@ -326,7 +415,7 @@ def test_memory_for_requests_is_bounded_and_comes_back() -> None:
         assert not entered.wait(0.1)
     assert entered.wait(10)
     thread.join()
-    with pytest.raises(MemoryError), InflightMemory(10, 0.1).held(11):
+    with pytest.raises(MemoryError), Shared(10, 0.1).held(11):
         pass
     with memory.held(100):
         pass

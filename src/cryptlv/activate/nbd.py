@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from cryptlv.activate import nbd_protocol as protocol
 from cryptlv.activate.nbd_address import Address, is_private, listen
-from cryptlv.activate.nbd_connection import CONNECTION_BYTES, Connection, InflightMemory
+from cryptlv.activate.nbd_connection import CONNECTION_BYTES, Connection, Shared
 from cryptlv.activate.nbd_handshake import Disconnected, Handshake
 from cryptlv.errors import ActivationError, CryptlvError, RefusedError
 from cryptlv.record import Record
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cryptlv.activate.stream import VolumeStream
 
-DEFAULT_INFLIGHT_BYTES = 80 * MIB
+DEFAULT_INFLIGHT_BYTES = 112 * MIB
 LEAST_INFLIGHT_BYTES = protocol.MAX_REQUEST_BYTES + MIB + CONNECTION_BYTES
 _MAX_CONNECTIONS = 64
 _MAX_NEGOTIATING = 32
@@ -68,7 +68,7 @@ class NbdServer:
             raise RefusedError(f"requests in progress need {LEAST_INFLIGHT_BYTES} bytes at least")
         room = self._options.max_inflight_bytes - protocol.MAX_REQUEST_BYTES - MIB
         self._max_clients = min(room // CONNECTION_BYTES, _MAX_CONNECTIONS)
-        self._memory = InflightMemory(self._options.max_inflight_bytes - self._max_clients * CONNECTION_BYTES)
+        self._shared = Shared(self._options.max_inflight_bytes - self._max_clients * CONNECTION_BYTES)
         self._tls = _tls_context(self._options.tls_directory) if self._options.tls_directory else None
         self._listeners: list[socket.socket] = []
         self._acceptors: list[threading.Thread] = []
@@ -157,8 +157,13 @@ class NbdServer:
                     _shut(self._negotiating.pop(next(iter(self._negotiating))))
                 self._clients[client.fileno()] = self._negotiating[client.fileno()] = client
                 thread = threading.Thread(target=self._serve, args=(client,), name="nbd", daemon=True)
-                self._threads.add(thread)
-                thread.start()  # under the lock: stop() joins only what has started
+                try:
+                    thread.start()  # under the lock: stop() joins only what has started
+                except RuntimeError:  # the system's limit of threads
+                    del self._clients[client.fileno()], self._negotiating[client.fileno()]
+                    client.close()
+                else:
+                    self._threads.add(thread)
 
     def _serve(self, client: socket.socket) -> None:
         number = client.fileno()
@@ -171,7 +176,7 @@ class NbdServer:
                     self._negotiating.pop(number, None)
                     if len(self._clients) - len(self._negotiating) > self._max_clients:
                         return
-                Connection(negotiated, self._memory, write_through=self._options.write_through).run()
+                Connection(negotiated, self._shared, write_through=self._options.write_through).run()
         except (Disconnected, OSError, CryptlvError, MemoryError, struct.error):
             pass  # whatever a client does to its own connection ends that connection only
         finally:

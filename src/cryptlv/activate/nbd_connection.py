@@ -1,24 +1,28 @@
 """NBD's transmission with one client: requests out of one large receive buffer, replies batched into one send.
 
 Data are received into the buffer in which they are encrypted, and decrypted in the buffer from which they are sent. A
-request that is larger than a chunk is served chunk by chunk, which stay in the processor's cache and go out while the
-next one is read; so a connection needs no more memory than its two buffers.
+request that is larger than a chunk is served chunk by chunk, which stay in the processor's cache; so a connection
+needs no more memory than its buffers. Large chunks are sent, or written, by a second thread while the next is read or
+received: there are two of each buffer for that.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 
 from cryptlv.activate import nbd_protocol as protocol
+from cryptlv.activate.lane import Lane
 from cryptlv.activate.nbd_handshake import Disconnected
 from cryptlv.errors import CryptlvError, DeviceError, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cryptlv.activate.nbd_handshake import Negotiated
 
@@ -26,10 +30,12 @@ CHUNK_BYTES = 256 * 1024
 _BATCH_BYTES = 64 * 1024
 _IN_BYTES = CHUNK_BYTES + 4096
 _OUT_BYTES = CHUNK_BYTES + _BATCH_BYTES + 4096
-CONNECTION_BYTES = _IN_BYTES + _OUT_BYTES
+CONNECTION_BYTES = 2 * (_IN_BYTES + _OUT_BYTES)
 """The memory of a connection's buffers."""
 _LARGE_BYTES = 64 * 1024
-"""After a write of more the next header is received by itself, so that data behind it need not be moved."""
+"""After a write of more the next header is received by itself, so that data behind it need not be moved; and for more
+than this the second thread is worth its waking."""
+_MOST_MOVED_BYTES = 16 * 1024
 _MAX_EXTENTS = 1024
 _REPLY_BYTES = protocol.REPLY_HEAD.size
 _PATIENCE_SECONDS = 5
@@ -37,6 +43,9 @@ _SLOW_SECONDS = 100e-6
 _LOOKS_AHEAD = 256
 """A read that takes longer than from the page cache has so many of the next batches be read ahead."""
 _MOST_AHEAD_BYTES = 1024 * 1024
+_POLL_SECONDS = 50e-6
+_PROMPT_SECONDS = 70e-6
+"""What is within a poll, and the time to be woken."""
 _EDQUOT = 122
 _unpack, _pack_reply, _pack_data = (
     protocol.unpack_request, protocol.REPLY_HEAD.pack_into, protocol.DATA_HEAD.pack_into,
@@ -48,14 +57,27 @@ _MAGIC, _READ, _WRITE, _HEADER_BYTES = (
 _TOO_LARGE = "no memory is free for a read of this size"
 
 
-class InflightMemory:
-    """The memory that may be used for replies which do not fit into a connection's buffer, for all of them."""
+class Shared:
+    """What a server's connections share: how many of them there are, and the memory that may be used for replies
+    which do not fit into a connection's buffer."""
 
     def __init__(self, limit_bytes: int, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self.connections = 0
         self._patience_seconds = patience_seconds
         self._limit_bytes = limit_bytes
         self._used_bytes = 0
         self._changed = threading.Condition()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """One connection more."""
+        with self._changed:
+            self.connections += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.connections -= 1
 
     @contextmanager
     def held(self, length_bytes: int) -> Iterator[mmap.mmap]:
@@ -75,37 +97,60 @@ class InflightMemory:
                 self._changed.notify_all()
 
 
+class _Write:
+    """A write whose parts arrive one by one, and what has gone wrong with them."""
+
+    def __init__(self, request: protocol.Request, error: int) -> None:
+        self.request = request
+        self.error = error
+
+
 class Connection:
     """A client that has negotiated. With `write_through` every write is on stable storage when it is answered."""
 
-    def __init__(self, negotiated: Negotiated, memory: InflightMemory, *, write_through: bool = False) -> None:
+    def __init__(self, negotiated: Negotiated, shared: Shared, *, write_through: bool = False) -> None:
         self._client = negotiated.client
         self._export = negotiated.export
         self._stream = negotiated.stream
         self._read_into, self._write_in_place = negotiated.stream.read_into, negotiated.stream.write_in_place
         self._structured = negotiated.structured
         self._contexts = negotiated.contexts
-        self._memory = memory
+        self._shared = shared
         self._write_through = write_through
-        self._in = memoryview(mmap.mmap(-1, _IN_BYTES))
-        self._out = memoryview(mmap.mmap(-1, _OUT_BYTES))
+        self._in, self._other_in = (memoryview(mmap.mmap(-1, _IN_BYTES)) for _ in range(2))
+        self._out, self._other_out = (memoryview(mmap.mmap(-1, _OUT_BYTES)) for _ in range(2))
+        # TLS is for one thread at a time: what is received and what is sent share its state
+        self._lane = Lane(self._shut) if type(negotiated.client) is socket.socket else None
         self._start = self._end = 0  # what is received and not used yet
         self._filled = 0  # what is to be sent
         self._spares = False
+        self._served = 0  # since something was received
+        self._is_prompt = False  # the client's next request comes soon after our reply
+        self._polls = self._lane is not None and len(os.sched_getaffinity(0)) > 1
         self._looks_ahead = 0
         self._head = protocol.DATA_HEAD.size if self._structured else protocol.REPLY_HEAD.size
 
     def run(self) -> None:
         """Serve requests until the client says good-bye; raises Disconnected or OSError when it just goes, and
         CryptlvError when its last flush failed."""
+        try:
+            with self._shared.counted():
+                self._serve()
+        finally:
+            if self._lane is not None:
+                self._lane.close()
+
+    def _serve(self) -> None:
         size = self._export.size_bytes
         takes_writes = self._export.writable and not self._write_through
         while True:
             if self._end - self._start < _HEADER_BYTES:
                 self._receive(_HEADER_BYTES, _HEADER_BYTES if self._spares else _IN_BYTES)
+                self._served = 0
                 if self._looks_ahead:
                     self._look_ahead()
             magic, flags, command, cookie, offset, length = _unpack(self._in, self._start)
+            self._served += 1
             if magic != _MAGIC:
                 raise Disconnected
             self._start += _HEADER_BYTES
@@ -117,6 +162,8 @@ class Connection:
                 if command == _WRITE and takes_writes and self._end - self._start >= length:
                     self._write_received(cookie, offset, length)
                     continue
+            if length > _LARGE_BYTES:
+                self._served += 1  # what has to be copied for longer than it takes to wake us is not polled for
             request = protocol.Request(
                 flags=flags, command=command, cookie=cookie, offset_bytes=offset, length_bytes=length
             )
@@ -124,6 +171,7 @@ class Connection:
                 self._write(request)
             elif command == protocol.CMD_DISC:
                 self._send()
+                self._wait()
                 self._stream.flush()
                 return
             else:
@@ -135,18 +183,34 @@ class Connection:
         start, end = self._start, self._end
         if start == end:
             start = end = 0
-        elif start + wanted > _IN_BYTES or (start > _IN_BYTES // 2 and end - start < _LARGE_BYTES // 4):
+        elif start + wanted > _IN_BYTES or (start > _IN_BYTES // 2 and end - start < _MOST_MOVED_BYTES):
             left = bytes(self._in[start:end])
             self._in[: len(left)] = left
             start, end = 0, len(left)
         stop = min(start + most, _IN_BYTES)
-        recv_into = self._client.recv_into
+        recv_into: Callable[[memoryview], int] = self._client.recv_into
+        if self._served < 2 and self._polls and self._shared.connections < 2:
+            recv_into = self._poll
         while end - start < wanted:
             count = recv_into(self._in[end:stop])
             if not count:
                 raise Disconnected
             end += count
         self._start, self._end = start, end
+
+    def _poll(self, buffer: memoryview) -> int:
+        """Receive from a client that waits for each reply. When it is prompt we do not sleep for an instant: to fall
+        asleep and be woken takes longer than most requests, here and, as it has to wake us, there."""
+        began = perf_counter()
+        if self._is_prompt:
+            while perf_counter() - began < _POLL_SECONDS:
+                try:
+                    return self._client.recv_into(buffer, 0, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    pass
+        count = self._client.recv_into(buffer)
+        self._is_prompt = perf_counter() - began < _PROMPT_SECONDS
+        return count
 
     def _look_ahead(self) -> None:
         """Have the disk begin with all reads that have arrived, as they are served one after the other."""
@@ -164,8 +228,25 @@ class Connection:
 
     def _send(self) -> None:
         if self._filled:
+            self._wait()
             filled, self._filled = self._filled, 0
             self._client.sendall(self._out[:filled])
+
+    def _send_aside(self, lane: Lane) -> None:
+        """Have the second thread send, and go on with the other buffer."""
+        filled, self._filled = self._filled, 0
+        lane.give(self._client.sendall, self._out[:filled])
+        self._out, self._other_out = self._other_out, self._out
+
+    def _wait(self) -> None:
+        """Have the second thread finish, if it has anything to do: it may be sending, too."""
+        if self._lane is not None and self._lane.is_busy:
+            self._lane.wait()
+
+    def _shut(self) -> None:
+        """End the connection for the thread that may be waiting for the client."""
+        with suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)
 
     def _queue(self, data: bytes) -> None:
         """Have a short reply sent, with others."""
@@ -195,7 +276,10 @@ class Connection:
             return True
         self._filled = body + length
         if self._filled >= _BATCH_BYTES:
-            self._send()
+            if self._lane is not None and length > _LARGE_BYTES and (not flags or self._end > self._start):
+                self._send_aside(self._lane)
+            else:
+                self._send()
         return True
 
     def _fail_read(self, cookie: int, error: int) -> None:
@@ -213,7 +297,7 @@ class Connection:
             return
         length = self._head + request.length_bytes
         self._send()
-        with self._memory.held(length) as memory:
+        with self._shared.held(length) as memory:
             view = memoryview(memory)
             for done in range(0, request.length_bytes, CHUNK_BYTES):
                 stop = min(done + CHUNK_BYTES, request.length_bytes)
@@ -223,6 +307,7 @@ class Connection:
                 _pack_data(view, 0, protocol.CHUNK_MAGIC, protocol.CHUNK_DONE, protocol.CHUNK_DATA, *numbers)
             else:
                 _pack_reply(view, 0, protocol.SIMPLE_REPLY_MAGIC, 0, request.cookie)
+            self._wait()
             self._client.sendall(view)
 
     def _write_received(self, cookie: int, offset: int, length: int) -> None:
@@ -244,7 +329,7 @@ class Connection:
         length, offset = request.length_bytes, request.offset_bytes
         if length > protocol.MAX_REQUEST_BYTES:
             raise Disconnected  # its data cannot be told from requests without reading them all
-        error = protocol.check_request(request, self._export)
+        write = _Write(request, protocol.check_request(request, self._export))
         self._spares = length > _LARGE_BYTES
         done = 0
         while done < length:
@@ -256,15 +341,40 @@ class Connection:
                 self._receive(part, part + behind if done + part == length else part)
             data = self._in[self._start : self._start + part]
             self._start += part
-            if not error:
-                try:
-                    self._stream.write_in_place(offset + done, data)
-                except (CryptlvError, MemoryError) as failure:
-                    error = error_number(failure)
-            done += part
-        if not error and (self._write_through or request.flags & protocol.CMD_FLAG_FUA):
-            error = self._flush()
-        self._queue(protocol.encode_reply(request.cookie, error))
+            at, done = offset + done, done + part
+            left = self._end - self._start
+            is_aside = part > _LARGE_BYTES and left <= _MOST_MOVED_BYTES and (done < length or left)
+            if self._lane is None or not is_aside:
+                self._wait()  # what came before may be on its way to the disk
+                self._write_part(write, at, data)
+                continue
+            self._lane.give(self._write_last if done == length else self._write_part, write, at, data)
+            self._other_in[:left] = self._in[self._start : self._end]
+            self._in, self._other_in = self._other_in, self._in
+            self._start, self._end = 0, left
+            if done == length:
+                return
+        self._finish(write)
+        self._queue(protocol.encode_reply(request.cookie, write.error))
+
+    def _write_part(self, write: _Write, offset: int, data: memoryview) -> None:
+        """Write a part, unless one before has failed."""
+        if not write.error:
+            try:
+                self._write_in_place(offset, data)
+            except (CryptlvError, MemoryError) as failure:
+                write.error = error_number(failure)
+
+    def _write_last(self, write: _Write, offset: int, data: memoryview) -> None:
+        """Write the last part, and answer the client from the second thread."""
+        self._write_part(write, offset, data)
+        self._finish(write)
+        self._client.sendall(protocol.encode_reply(write.request.cookie, write.error))
+
+    def _finish(self, write: _Write) -> None:
+        """Put a write on stable storage where that is wanted."""
+        if not write.error and (self._write_through or write.request.flags & protocol.CMD_FLAG_FUA):
+            write.error = self._flush()
 
     def _flush(self) -> int:
         try:

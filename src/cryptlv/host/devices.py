@@ -147,19 +147,18 @@ class FileDevice:
             self._check_range("write", offset_bytes, length)
         if not self._writable:
             raise DeviceError(f"{printable(self._path)}: opened for reading only")
-        view = memoryview(data)
-        if self._is_direct and not self._is_whole(offset_bytes, len(view)):
-            self._write_direct(offset_bytes, view)
+        if self._is_direct and not self._is_whole(offset_bytes, length):
+            self._write_direct(offset_bytes, memoryview(data))
             return
         done = 0
-        while done < len(view):
+        while done < length:
             try:
-                done += os.pwrite(self._descriptor, view[done:] if done else view, offset_bytes + done)
+                done += os.pwrite(self._descriptor, memoryview(data)[done:] if done else data, offset_bytes + done)
             except OSError as error:
                 if self._is_direct and error.errno == _EINVAL:  # as above
-                    self._write_direct(offset_bytes + done, view[done:])
+                    self._write_direct(offset_bytes + done, memoryview(data)[done:])
                     return
-                self._fail(f"write {len(view)} bytes at {offset_bytes}", error)
+                self._fail(f"write {length} bytes at {offset_bytes}", error)
 
     def _write_direct(self, offset_bytes: int, view: memoryview) -> None:
         from cryptlv.host.direct import write_direct

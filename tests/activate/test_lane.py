@@ -1,0 +1,95 @@
+"""The second thread of a connection."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from cryptlv.activate.lane import Lane
+
+
+def test_everything_is_done_in_order_and_one_thing_at_a_time() -> None:
+    done: list[int] = []
+    at_once: list[int] = []
+    busy = threading.Lock()
+
+    def note(number: int) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        at_once.append(int(busy.acquire(blocking=False)))
+        time.sleep(0.0005)
+        done.append(number)
+        busy.release()
+
+    lane = Lane(lambda: None)
+    for number in range(100):
+        lane.give(note, number)
+    assert lane.is_busy
+    lane.wait()
+    assert not lane.is_busy
+    assert done == list(range(100))
+    assert at_once == [1] * 100
+    lane.close()
+
+
+def test_giving_does_not_wait_for_what_is_given_but_for_what_was_given_before() -> None:
+    gate, done = threading.Event(), threading.Event()
+    lane = Lane(lambda: None)
+    lane.give(gate.wait, 10)
+    assert lane.is_busy
+    other = threading.Thread(target=gate.set)
+    threading.Timer(0.05, other.start).start()
+    lane.give(done.set)
+    assert gate.is_set()
+    lane.wait()
+    assert done.is_set()
+    lane.close()
+    other.join()
+
+
+def test_a_failure_is_told_at_once_and_raised_by_whatever_is_asked_for_next() -> None:
+    told = threading.Event()
+    lane = Lane(told.set)
+
+    def fail() -> None:
+        raise ConnectionResetError("gone")
+
+    lane.give(fail)
+    assert told.wait(10)
+    for _ in range(2):
+        with pytest.raises(ConnectionResetError, match="gone"):
+            lane.wait()
+        with pytest.raises(ConnectionResetError, match="gone"):
+            lane.give(print, "never")
+    lane.close()
+
+
+def test_its_thread_begins_with_the_first_thing_to_do_and_close_finishes_the_last() -> None:
+    before = threading.active_count()
+    unused = Lane(lambda: None)
+    unused.wait()
+    unused.close()
+    assert threading.active_count() == before
+    lane, done = Lane(lambda: None), threading.Event()
+
+    def work() -> None:
+        time.sleep(0.05)
+        done.set()
+
+    lane.give(work)
+    assert threading.active_count() == before + 1
+    lane.close()
+    assert done.is_set()
+    assert threading.active_count() == before
+    lane.close()
+
+
+def test_where_no_thread_can_be_had_there_is_no_memory_for_it() -> None:
+    """The system's own words: a thread needs a stack, here of more than an address space has."""
+    old = threading.stack_size(1 << 46)
+    try:
+        with pytest.raises(MemoryError):
+            Lane(lambda: None).give(print, "never")
+    finally:
+        threading.stack_size(old)

@@ -212,3 +212,31 @@ def test_fuse_works_in_a_user_namespace(encrypted: Machine) -> None:
     assert encrypted.tool("unshare", "-Urm", "sh", "-ec", script).out == "from inside"
     encrypted.run("copy", *KEY, "vg0/s", "out")
     assert (encrypted.folder / "out").read_bytes()[3 * 4096 :].startswith(b"from inside")
+
+
+@pytest.mark.root
+def test_fuse_works_for_a_user_without_any_privilege_to_mount(encrypted: Machine) -> None:
+    """fusermount3 mounts for them. /dev/fuse is open to all, as distributions have it, in the test's mount namespace;
+    the one capability is to find Python, which may be installed in root's home."""
+    need("setpriv", "unshare", "fusermount3")
+    nobody = 65534
+    for path in [encrypted.folder, *encrypted.folder.rglob("*")]:
+        os.chown(path, nobody, nobody)
+    user = f"""
+        file=$({sys.executable} -m cryptlv lvchange -ay --backend fuse --keyfile key vg0/s | tr -d ' ')
+        findmnt -n -o FSTYPE,OPTIONS $file
+        printf 'from a user' | dd of=$file bs=4096 seek=3 conv=notrunc,fsync 2>/dev/null
+        dd if=$file bs=4096 skip=3 count=1 iflag=direct 2>/dev/null | head -c 11
+        {sys.executable} -m cryptlv lvchange -an vg0/s
+        {sys.executable} -m cryptlv copy --keyfile key vg0/s out
+    """
+    script = """
+        mount -t tmpfs none device && mknod -m 666 device/fuse c 10 229 && mount --bind device/fuse /dev/fuse
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups \
+            --inh-caps=-all,+dac_read_search --ambient-caps=+dac_read_search sh -ec "$1"
+    """
+    (encrypted.folder / "device").mkdir()
+    said = encrypted.tool("unshare", "-m", "sh", "-ec", script, "sh", user).out
+    assert "from a user" in said, said
+    assert f"user_id={nobody}" in said
+    assert (encrypted.folder / "out").read_bytes()[3 * 4096 :].startswith(b"from a user")

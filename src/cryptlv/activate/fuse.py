@@ -30,6 +30,7 @@ _PUNCH_HOLE, _ZERO_RANGE, _KEEP_SIZE = 2, 16, 1
 _MNT_FORCE, _MNT_DETACH = 1, 2
 _OCTAL = re.compile(r"\\([0-7]{3})")
 """How /proc/self/mountinfo writes blanks, tabs, newlines and backslashes."""
+_MOUNTING_FAILED = 4
 _START_SECONDS = 10
 _STOP_SECONDS = 10
 
@@ -225,16 +226,20 @@ class FuseFile:
     def start(self) -> None:
         """Mount; raises ActivationError."""
         check_usable()
-        try:
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o000))
+        try:  # fusermount3 mounts on what its user may write, only
+            place = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o200)
         except OSError as error:
             raise ActivationError(f"{self.path}: cannot create: {error.strerror}") from None
-        self._thread.start()
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._operations.ready.wait(0.02):
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                _unlink_empty(self.path)
-                raise ActivationError(f"{self.path}: cannot mount by FUSE{_reason(self._failure)}")
+        try:
+            self._thread.start()
+            deadline = time.monotonic() + _START_SECONDS
+            while not self._operations.ready.wait(0.02):
+                if not self._thread.is_alive() or time.monotonic() > deadline:
+                    _unlink_empty(self.path)
+                    raise ActivationError(f"{self.path}: cannot mount by FUSE{_reason(self._failure)}")
+            os.fchmod(place, 0)  # should the mount be taken away, nobody writes to what was under it
+        finally:
+            os.close(place)
 
     def _main(self) -> None:
         try:
@@ -276,7 +281,8 @@ def _reason(failure: BaseException | None) -> str:
     if failure is None:
         return ""
     if isinstance(failure, RuntimeError) and failure.args and isinstance(failure.args[0], int):
-        return f" (libfuse error {failure.args[0]})"
+        remedy = ": see whether fusermount3 may be run and mount here" if failure.args[0] == _MOUNTING_FAILED else ""
+        return f" (libfuse error {failure.args[0]}){remedy}"
     return f": {type(failure).__name__}"
 
 

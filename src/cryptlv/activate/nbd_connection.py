@@ -126,7 +126,8 @@ class Connection:
         self._spares = False
         self._served = 0  # since something was received
         self._is_prompt = False  # the client's next request comes soon after our reply
-        self._polls = self._lane is not None and len(os.sched_getaffinity(0)) > 1
+        self._processors = len(os.sched_getaffinity(0))
+        self._polls = self._lane is not None and self._processors > 1
         self._looks_ahead = 0
         self._head = protocol.DATA_HEAD.size if self._structured else protocol.REPLY_HEAD.size
 
@@ -238,6 +239,10 @@ class Connection:
         lane.give(self._client.sendall, self._out[:filled])
         self._out, self._other_out = self._other_out, self._out
 
+    def _helper(self) -> Lane | None:
+        """The second thread, unless the first threads of all connections keep all processors busy."""
+        return self._lane if self._shared.connections < self._processors else None
+
     def _wait(self) -> None:
         """Have the second thread finish, if it has anything to do: it may be sending, too."""
         if self._lane is not None and self._lane.is_busy:
@@ -276,8 +281,9 @@ class Connection:
             return True
         self._filled = body + length
         if self._filled >= _BATCH_BYTES:
-            if self._lane is not None and length > _LARGE_BYTES and (not flags or self._end > self._start):
-                self._send_aside(self._lane)
+            lane = self._helper() if length > _LARGE_BYTES and (not flags or self._end > self._start) else None
+            if lane is not None:
+                self._send_aside(lane)
             else:
                 self._send()
         return True
@@ -343,12 +349,13 @@ class Connection:
             self._start += part
             at, done = offset + done, done + part
             left = self._end - self._start
-            is_aside = part > _LARGE_BYTES and left <= _MOST_MOVED_BYTES and (done < length or left)
-            if self._lane is None or not is_aside:
+            is_worth_it = part > _LARGE_BYTES and left <= _MOST_MOVED_BYTES and (done < length or left)
+            lane = self._helper() if is_worth_it else None
+            if lane is None:
                 self._wait()  # what came before may be on its way to the disk
                 self._write_part(write, at, data)
                 continue
-            self._lane.give(self._write_last if done == length else self._write_part, write, at, data)
+            lane.give(self._write_last if done == length else self._write_part, write, at, data)
             self._other_in[:left] = self._in[self._start : self._end]
             self._in, self._other_in = self._other_in, self._in
             self._start, self._end = 0, left

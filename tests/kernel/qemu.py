@@ -32,10 +32,11 @@ MICROVM_DEVICES = 20
 
 
 class Disk(NamedTuple):
-    """A scratch disk: /dev/vda, /dev/vdb ... in their order; empty at first."""
+    """A scratch disk: /dev/vda, /dev/vdb ... in their order; empty at first, unless it is somebody's NBD export."""
 
     size_bytes: int
     sector_bytes: int = 512
+    uri: str = ""
 
 
 class Outcome(NamedTuple):
@@ -64,8 +65,9 @@ def run(image: Image, command: list[str], disks: list[Disk], *, timeout: float, 
         # The kernel takes archives one after the other.
         (folder / "initramfs").write_bytes((image.folder / "initramfs").read_bytes() + more)
         for number, disk in enumerate(disks):
-            with (folder / f"disk{number}").open("wb") as file:
-                file.truncate(disk.size_bytes)
+            if not disk.uri:
+                with (folder / f"disk{number}").open("wb") as file:
+                    file.truncate(disk.size_bytes)
         return _watch(folder, _arguments(image.folder, folder, disks, memory, cpus), timeout)
 
 
@@ -102,7 +104,8 @@ def _arguments(image: Path, folder: Path, disks: list[Disk], memory: int, cpus: 
         words += ["-chardev", f"pipe,id={name},path={folder}/{name}"]
         words += ["-device", f"virtserialport,chardev={name},name={name}"]
     for number, disk in enumerate(disks):
-        file = f"if=none,id=disk{number},file={folder}/disk{number},format=raw,cache=unsafe,discard=unmap"
+        place = f"file={disk.uri},cache=none" if disk.uri else f"file={folder}/disk{number},cache=unsafe"
+        file = f"if=none,id=disk{number},{place},format=raw,discard=unmap"
         size = f"logical_block_size={disk.sector_bytes},physical_block_size={disk.sector_bytes}"
         words += ["-drive", file, "-device", f"virtio-blk-{bus},drive=disk{number},serial=disk{number},{size}"]
     return words

@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
         metavar="MIB[,SECTOR]",
         help="instead of 4 of 128 MiB and 2 with 4096-byte sectors",
     )
+    parser.add_argument("--nbd", action="append", default=[], metavar="URI", help="an export as the last disk")
     parser.add_argument("--memory", type=int, default=1024, metavar="MIB")
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS")
@@ -64,7 +65,8 @@ def main(arguments: list[str]) -> int:
     if options.check:
         return 0
     precompile()
-    disks = DISKS if options.disk is None else options.disk
+    disks = DISKS if options.disk is None and not options.nbd else options.disk or []
+    disks = disks + [Disk(0, uri=uri) for uri in options.nbd]
     outcome = run(image, command, disks, timeout=options.timeout, memory=options.memory, cpus=options.cpus)
     if outcome.status is None or options.console:
         print(f"--- the guest's console:\n{outcome.console}\n---", file=sys.stderr)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kernel.image import NoKernelError, extract_vmlinux, plain_module, read_dependencies, with_needs
-from kernel.qemu import tsc_khz
+from kernel.qemu import Disk, tsc_khz
 from kernel.run import parse_disk
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +62,8 @@ def test_the_rate_of_the_clock_is_known_only_where_it_is_constant() -> None:
 
 
 def test_a_disk_is_given_in_mebibytes_and_bytes_a_sector() -> None:
-    assert parse_disk("3") == (3 << 20, 512)
-    assert parse_disk("3,4096") == (3 << 20, 4096)
+    assert parse_disk("3") == Disk(3 << 20, 512)
+    assert parse_disk("3,4096") == Disk(3 << 20, 4096)
 
 
 @pytest.mark.parametrize(("variable", "status"), [("", 77), ("true", 1)], ids=["elsewhere", "continuous integration"])

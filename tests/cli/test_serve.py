@@ -169,6 +169,29 @@ def test_files_through_fuse_have_a_process_each_and_go_with_the_command(volumes:
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_files_whose_servers_end_are_told_of_and_the_last_of_them_ends_the_command(
+    volumes: Machine, is_killed: bool
+) -> None:
+    need_root()
+    with serving(volumes, "--fuse", "files", "--keyfile", "key", "vg0/s", "vg0/p", count=2) as served:
+        if is_killed:
+            volumes.run("lvchange", "-an", "vg0/s")
+            (pid,) = volumes.server_pids()
+            os.kill(pid, signal.SIGKILL)
+        else:
+            volumes.tool("umount", served.places[0])
+            volumes.run("lvchange", "-an", "vg0/p")
+        served.process.wait(20)
+        status, told = served.end()
+    assert status == (5 if is_killed else 0)
+    lines = [line.strip() for line in told.splitlines()]
+    assert lines[:2] == [f"WARNING: vg0/{name} is not served any more" for name in ("s", "p")]
+    assert lines[2:] == ["vg0/p: its server was killed or failed; what was not flushed may be lost"] * is_killed
+    assert not [place for place in served.places if os.path.lexists(place)]
+
+
+@pytest.mark.root
 def test_a_killed_server_of_files_is_cleaned_up_after(volumes: Machine) -> None:
     need_root()
     with serving(volumes, "--fuse", "files", "vg0/p") as served:

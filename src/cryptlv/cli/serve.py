@@ -71,7 +71,8 @@ SERVE = Command(
     run=_serve,
     notes="""
 The URI of each export or the path of each file is printed when it can be used. SIGTERM and SIGINT end the command
-after everything is flushed. A volume that is served is active: no other command opens it.
+after everything is flushed. A volume that is served is active: no other command opens it. With --fuse, which goes
+with one process for each volume, the command also ends when the last of the files has gone.
 
 Discards of encrypted volumes are passed on over NBD only: through FUSE nobody could rely on the zeros that a hole
 promises.

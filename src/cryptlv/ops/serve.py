@@ -4,7 +4,7 @@ which has a process and so a key of its own."""
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from cryptlv.activate.foreground import Foreground, end_signals, interrupted_by_sigterm
 from cryptlv.activate.nbd import DEFAULT_INFLIGHT_BYTES, NbdOptions
@@ -176,11 +176,10 @@ def _serve_files(
     options: ServeOptions,
     ready: Callable[[str], None],
 ) -> None:
-    import select
-
     folder = os.path.abspath(options.fuse_directory)
     run_dir = session.directories.run_dir
     failures: list[str] = []
+    watched: dict[int, str] = {}
     with ExitStack() as stack:
 
         def stop(lv_id: str) -> None:
@@ -195,6 +194,10 @@ def _serve_files(
             path = os.path.join(folder, vg_name, lv_name)
             info = start_server(request.replace(backend="fuse", path=path), keys)
             stack.callback(stop, request.mapping.lv_id)
+            with suppress(OSError):  # a kernel or a container without: its end is not noticed, then
+                process = os.pidfd_open(info.pid)
+                stack.callback(os.close, process)
+                watched[process] = f"{vg_name}/{lv_name}"
             ready(info.path)
             return info.path, info.backend
 
@@ -204,7 +207,27 @@ def _serve_files(
         session.close()
         with end_signals() as ended:
             notify(os.environ, "READY=1")
-            select.select([ended], [], [])
+            failures += _wait_for_end(ended, watched, session.warn)
             notify(os.environ, "STOPPING=1")
     if failures:
         raise ActivationError("; ".join(failures))
+
+
+def _wait_for_end(ended: int, watched: Mapping[int, str], warn: Callable[[str], None]) -> list[str]:
+    """Return when `ended` can be read, or when no volume is served any more: another command has deactivated the
+    last, or its mount was taken away. Gives what went wrong with servers that have ended; each is told of at once."""
+    import select
+
+    failures = []
+    left = dict(watched)
+    while left or not watched:
+        ready, _, _ = select.select([ended, *left], [], [])
+        if ended in ready:
+            break
+        for process in ready:
+            name = left.pop(process)
+            result = os.waitid(os.P_PIDFD, process, os.WEXITED)
+            warn(f"{name} is not served any more")
+            if result is None or result.si_code != os.CLD_EXITED or result.si_status:
+                failures.append(f"{name}: its server was killed or failed; what was not flushed may be lost")
+    return failures

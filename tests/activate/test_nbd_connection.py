@@ -36,7 +36,7 @@ STRUCTURED, SET_META, CACHE, BLOCK_STATUS, DF, REQ_ONE = 8, 10, 5, 7, 4, 8
 DATA, STATUS, ERROR = 1, 5, 0x8001
 SYSTEM_PATH = {"PATH": "/usr/bin:/bin"}
 """libnbd is a package of the system's Python, not of ours."""
-HALF = 2048
+HALF = 8192
 SIZE = 2 * HALF * 512
 
 

@@ -1,9 +1,9 @@
 """NBD's transmission with one client: requests out of one large receive buffer, replies batched into one send.
 
 Data are received into the buffer in which they are encrypted, and decrypted in the buffer from which they are sent. A
-request that is larger than a chunk is served chunk by chunk, which stay in the processor's cache; so a connection
-needs no more memory than its buffers. Large chunks are sent, or written, by a second thread while the next is read or
-received: there are two of each buffer for that.
+request that is larger than a chunk is served chunk by chunk, so a connection needs no more memory than its buffers.
+Large chunks are sent, or written, by a second thread while the next is read or received: there are two of each buffer
+for that, and chunks are as large as makes up for waking a thread for each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cryptlv.activate.nbd_handshake import Negotiated
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 1024 * 1024
 _BATCH_BYTES = 64 * 1024
 _IN_BYTES = CHUNK_BYTES + 4096
 _OUT_BYTES = CHUNK_BYTES + _BATCH_BYTES + 4096

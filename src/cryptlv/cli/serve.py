@@ -64,7 +64,7 @@ SERVE = Command(
         Option(long="insecure", help="Serve over TCP without TLS to others than this machine."),
         DISCARDS,
         Option(long="cache", takes="writeback|writethrough", help="With writethrough every write is flushed."),
-        Option(long="max-inflight", takes="SIZE", help="The memory for requests in progress; 112m."),
+        Option(long="max-inflight", takes="SIZE", help="The memory for requests in progress; 256m."),
         KEYFILE,
         *KEYFILE_PART,
     ),

@@ -21,7 +21,7 @@ from cryptlv.activate.stream import VolumeStream
 from cryptlv.ciphers.engine import open_sector_cipher
 from cryptlv.secret import VolumeKey
 from support.crash import Event, RecordingDevice
-from support.kills import KEY, MAPPING, PLACE, SECTOR, decrypted
+from support.kills import KEY, LARGE, MAPPING, PLACE, SECTOR, SMALL, decrypted, mapping_of
 from support.nbd import FLUSH, FUA, WRITE, Client
 
 if TYPE_CHECKING:
@@ -41,15 +41,18 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def test_no_acknowledged_write_is_lost_by_kill_9_and_no_neighbour_is_torn(folder: Path) -> None:
+@pytest.mark.parametrize(("slot_bytes", "cuts"), [(SMALL, CUTS), (LARGE, 200)])
+def test_no_acknowledged_write_is_lost_by_kill_9_and_no_neighbour_is_torn(
+    folder: Path, slot_bytes: int, cuts: int
+) -> None:
     image = folder / "image"
-    image.write_bytes(random.Random(1).randbytes(PLACE * SECTOR + SIZE))
-    words = [sys.executable, "-m", "support.kills", str(image), str(folder / "s"), str(CUTS)]
+    image.write_bytes(random.Random(1).randbytes(PLACE * SECTOR + mapping_of(slot_bytes).length_sectors * SECTOR))
+    words = [sys.executable, "-m", "support.kills", str(image), str(folder / "s"), str(cuts), str(slot_bytes)]
     environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said["cuts"] == CUTS
+    assert said["cuts"] == cuts
     assert 0.1 * said["asked"] < said["acknowledged"] < 0.9 * said["asked"], "cuts come in the midst of the writes"
     assert (said["lost"], said["torn"]) == (0, 0)
 

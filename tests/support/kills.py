@@ -1,6 +1,7 @@
 """Servers that are killed while clients write: a program, as it forks servers and so must have no threads of its own.
 
-python -m support.kills IMAGE SOCKET CUTS prints one line of JSON: how many cuts, acknowledged writes, and lost ones.
+python -m support.kills IMAGE SOCKET CUTS SLOT prints one line of JSON: how many cuts, acknowledged writes, and lost
+ones. Writes are within slots of so many bytes.
 """
 
 from __future__ import annotations
@@ -27,50 +28,55 @@ from cryptlv.model.mapping import CryptTarget, VolumeMapping
 from cryptlv.secret import VolumeKey
 
 KEY = bytes(range(64))
-SECTOR, SLOT, SLOTS = 512, 4096, 20
+SECTOR, SMALL, LARGE, SLOTS = 512, 4096, 96 * 1024, 20
+"""Large slots are what the server writes with a second thread, when more requests have come."""
 PLACE = 8
 """Where the volume begins on its device, in sectors."""
-MAPPING = VolumeMapping(
-    vg_name="vg0",
-    vg_id="v",
-    lv_name="lv0",
-    lv_id="l",
-    length_sectors=SLOTS * SLOT // SECTOR,
-    targets=(
-        CryptTarget(
-            start_sectors=0,
-            length_sectors=SLOTS * SLOT // SECTOR,
-            pv_id="pv",
-            offset_sectors=PLACE,
-            crypto_store="ks",
-            iv_offset_sectors=0,
-        ),
-    ),
-)
+
+
+def mapping_of(slot_bytes: int) -> VolumeMapping:
+    """A volume of the slots."""
+    sectors = SLOTS * slot_bytes // SECTOR
+    target = CryptTarget(
+        start_sectors=0,
+        length_sectors=sectors,
+        pv_id="pv",
+        offset_sectors=PLACE,
+        crypto_store="ks",
+        iv_offset_sectors=0,
+    )
+    return VolumeMapping(
+        vg_name="vg0", vg_id="v", lv_name="lv0", lv_id="l", length_sectors=sectors, targets=(target,)
+    )
+
+
+MAPPING = mapping_of(SMALL)
 
 
 def decrypted(raw: bytes) -> bytes:
     """The volume on a device, sector by sector by another library."""
     out = bytearray()
-    for sector in range(MAPPING.length_sectors):
+    for sector in range(len(raw) // SECTOR - PLACE):
         cipher = Cipher(algorithms.AES(KEY), modes.XTS(sector.to_bytes(16, "little"))).decryptor()
         start = (PLACE + sector) * SECTOR
         out += cipher.update(raw[start : start + SECTOR])
     return bytes(out)
 
 
-def serve(image: str, path: str, ready: int) -> None:
+def serve(image: str, path: str, ready: int, slot_bytes: int) -> None:
     """Serve until killed; a byte to `ready` says that clients can connect."""
     device = FileDevice(image, writable=True)
     with VolumeKey(KEY) as key:
         cipher = open_sector_cipher("aes-xts-plain64", key)
-    server = NbdServer({"e": VolumeStream(MAPPING, {"pv": device}, {"ks": cipher})}, Address(path=path))
+    server = NbdServer(
+        {"e": VolumeStream(mapping_of(slot_bytes), {"pv": device}, {"ks": cipher})}, Address(path=path)
+    )
     server.start()
     os.write(ready, b"\0")
     signal.pause()
 
 
-def cut(image: str, path: str, chance: random.Random) -> dict[int, tuple[int, bytes, bool]]:
+def cut(image: str, path: str, slot_bytes: int, chance: random.Random) -> dict[int, tuple[int, bytes, bool]]:
     """Start a server, write to it, kill it at some moment. Gives (offset, data, whether it was acknowledged)
     by slot."""
     reading, writing = os.pipe()
@@ -78,7 +84,7 @@ def cut(image: str, path: str, chance: random.Random) -> dict[int, tuple[int, by
         os.unlink(path)
     pid = os.fork()
     if pid == 0:
-        serve(image, path, writing)
+        serve(image, path, writing, slot_bytes)
         os._exit(1)
     os.read(reading, 1)
     os.close(reading)
@@ -90,15 +96,16 @@ def cut(image: str, path: str, chance: random.Random) -> dict[int, tuple[int, by
         client.recv(18 + 10, socket.MSG_WAITALL)
         batch = bytearray()
         for slot in chance.sample(range(SLOTS), chance.randrange(1, 16)):
-            skip = chance.choice((0, 0, chance.randrange(SLOT)))
-            data = chance.randbytes(chance.randrange(1, SLOT - skip + 1) if skip else SLOT)
-            offset = slot * SLOT + skip
+            skip = chance.choice((0, 0, chance.randrange(slot_bytes)))
+            data = chance.randbytes(chance.randrange(1, slot_bytes - skip + 1) if skip else slot_bytes)
+            offset = slot * slot_bytes + skip
             flags = chance.randrange(8) == 0
             batch += struct.pack(">IHHQQI", 0x25609513, flags, 1, slot, offset, len(data)) + data
             asked[slot] = offset, data, False
-        client.sendall(batch)
-        if chance.randrange(3):
-            time.sleep(chance.random() * 0.001)
+        is_whole = slot_bytes == SMALL  # what does not fit into the socket is on its way for as long as it is sent
+        client.sendall(batch if is_whole else batch[: chance.randrange(1, len(batch))])
+        if chance.randrange(3) or not is_whole:
+            time.sleep(chance.random() * (0.001 if is_whole else 0.01))
         else:  # after some answers
             client.recv(16 * chance.randrange(1, len(asked) + 1), socket.MSG_WAITALL | socket.MSG_PEEK)
         os.kill(pid, signal.SIGKILL)
@@ -113,32 +120,32 @@ def cut(image: str, path: str, chance: random.Random) -> dict[int, tuple[int, by
     return asked
 
 
-def main(image: str, path: str, cuts: int) -> None:
+def main(image: str, path: str, cuts: int, size: int) -> None:
     """Cut so often; the contents of the volume are checked after each."""
     chance = random.Random(20260917)
     content = bytearray(decrypted(Path(image).read_bytes()))
     acknowledged = asked = lost = torn = 0
     for _ in range(cuts):
-        writes = cut(image, path, chance)
+        writes = cut(image, path, size, chance)
         now = decrypted(Path(image).read_bytes())
         for offset, data, is_acknowledged in writes.values():
-            slot = offset // SLOT * SLOT
-            before = bytes(content[slot : slot + SLOT])
+            slot = offset // size * size
+            before = bytes(content[slot : slot + size])
             after = bytearray(before)
             after[offset - slot : offset - slot + len(data)] = data
-            found = now[slot : slot + SLOT]
+            found = now[slot : slot + size]
             asked += 1
             acknowledged += is_acknowledged
             lost += is_acknowledged and found != after
-            sectors = range(0, SLOT, SECTOR)
+            sectors = range(0, size, SECTOR)
             torn += any(found[s : s + SECTOR] not in (before[s : s + SECTOR], after[s : s + SECTOR]) for s in sectors)
-            content[slot : slot + SLOT] = found
+            content[slot : slot + size] = found
         untouched = set(range(SLOTS)) - writes.keys()
-        torn += sum(now[slot * SLOT :][:SLOT] != content[slot * SLOT :][:SLOT] for slot in untouched)
+        torn += sum(now[slot * size :][:size] != content[slot * size :][:size] for slot in untouched)
         content[:] = now
     said = {"cuts": cuts, "asked": asked, "acknowledged": acknowledged, "lost": lost, "torn": torn}
     sys.stdout.write(json.dumps(said))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cryptlv.activate.lane import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def begun(on_failure: Callable[[], None] = lambda: None) -> Lane:
+    lane = Lane(on_failure)
+    assert lane.begin()
+    return lane
 
 
 def test_everything_is_done_in_order_and_one_thing_at_a_time() -> None:
@@ -22,7 +34,7 @@ def test_everything_is_done_in_order_and_one_thing_at_a_time() -> None:
         done.append(number)
         busy.release()
 
-    lane = Lane(lambda: None)
+    lane = begun()
     for number in range(100):
         lane.give(note, number)
     assert lane.is_busy
@@ -34,7 +46,7 @@ def test_everything_is_done_in_order_and_one_thing_at_a_time() -> None:
 
 def test_giving_does_not_wait_for_what_is_given_but_for_what_was_given_before() -> None:
     gate, done = threading.Event(), threading.Event()
-    lane = Lane(lambda: None)
+    lane = begun()
     assert not lane.is_busy
     lane.give(gate.wait, 10)
     other = threading.Thread(target=gate.set)
@@ -49,7 +61,7 @@ def test_giving_does_not_wait_for_what_is_given_but_for_what_was_given_before() 
 
 def test_a_failure_is_told_at_once_and_raised_by_whatever_is_asked_for_next() -> None:
     told = threading.Event()
-    lane = Lane(told.set)
+    lane = begun(told.set)
 
     def fail() -> None:
         raise ConnectionResetError("gone")
@@ -61,22 +73,47 @@ def test_a_failure_is_told_at_once_and_raised_by_whatever_is_asked_for_next() ->
             lane.wait()
         with pytest.raises(ConnectionResetError, match="gone"):
             lane.give(print, "never")
+    with pytest.raises(ConnectionResetError, match="gone"):
+        lane.close()
     lane.close()
 
 
-def test_its_thread_begins_with_the_first_thing_to_do_and_close_finishes_the_last() -> None:
+def test_what_failed_last_is_raised_by_close_and_kept_by_nobody() -> None:
+    """With its traceback an exception holds all that its frames have."""
+
+    class Thing:
+        pass
+
+    def fail(thing: Thing) -> None:
+        raise ValueError(type(thing).__name__)
+
+    gc.disable()
+    try:
+        lane, thing = begun(), Thing()
+        watched = weakref.ref(thing)
+        lane.give(fail, thing)
+        with pytest.raises(ValueError, match="Thing") as caught:
+            lane.close()
+        del thing, caught
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_its_thread_begins_when_it_is_told_to_and_close_finishes_what_goes_on() -> None:
     before = threading.active_count()
     unused = Lane(lambda: None)
     unused.wait()
     unused.close()
     assert threading.active_count() == before
-    lane, done = Lane(lambda: None), threading.Event()
+    lane, done = begun(), threading.Event()
 
     def work() -> None:
         time.sleep(0.05)
         done.set()
 
     lane.give(work)
+    assert lane.begin()
     assert threading.active_count() == before + 1
     lane.close()
     assert done.is_set()
@@ -84,11 +121,14 @@ def test_its_thread_begins_with_the_first_thing_to_do_and_close_finishes_the_las
     lane.close()
 
 
-def test_where_no_thread_can_be_had_there_is_no_memory_for_it() -> None:
-    """The system's own words: a thread needs a stack, here of more than an address space has."""
+def test_where_no_thread_can_be_had_it_does_not_begin() -> None:
+    """A thread needs a stack, here of more than an address space has."""
     old = threading.stack_size(1 << 46)
+    lane = Lane(lambda: None)
     try:
-        with pytest.raises(MemoryError):
-            Lane(lambda: None).give(print, "never")
+        assert not lane.begin()
     finally:
         threading.stack_size(old)
+    lane.close()
+    assert lane.begin()
+    lane.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import struct
@@ -14,13 +15,13 @@ import pytest
 
 from cryptlv.activate.nbd import LEAST_INFLIGHT_BYTES, NbdOptions, NbdServer
 from cryptlv.activate.nbd_address import Address
-from cryptlv.activate.nbd_connection import CHUNK_BYTES, Shared, error_number
+from cryptlv.activate.nbd_connection import CHUNK_BYTES, Connection, Shared, error_number
 from cryptlv.activate.stream import VolumeStream
 from cryptlv.errors import DeviceError, FormatError, RefusedError
 from cryptlv.host.devices import MemoryDevice
 from cryptlv.model.mapping import CryptTarget, LinearTarget
 from support.machine import need
-from support.nbd import ACK, EIO, EOVERFLOW, FLUSH, FUA, READ, TRIM, WRITE, Client, request
+from support.nbd import ACK, DISC, EIO, EOVERFLOW, FLUSH, FUA, READ, TRIM, WRITE, Client, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -341,6 +342,87 @@ def test_a_write_that_fails_on_its_way_with_others_fails_alone(make: Callable[..
         sender.join()
         assert errors == {0: 0, 1: EIO, 2: 0, 3: EIO, 9: 0}
         assert client.read(0, half // 2) == b"\x01" * (half // 2)
+
+
+def connections() -> int:
+    return sum(isinstance(found, Connection) for found in gc.get_objects())
+
+
+def test_nothing_of_a_connection_is_left_though_nobody_collects_garbage(make: Callable[..., Made]) -> None:
+    """Clients that end well, and that go away before or in the midst of what either thread does for them."""
+    made = make()
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(24):
+            client = Client(made.server.path).go()
+            if number % 2:
+                client.send(request(WRITE, 0, SIZE) + bytes(SIZE // (1 + number % 3)))
+            else:
+                client.send(request(READ, 0, CHUNK_BYTES) * 2 + request(READ, 0, SIZE))
+                time.sleep(0.01 * (number % 3))
+            client.socket.close()
+        with Client(made.server.path).go() as client:
+            assert len(client.read(0, SIZE)) == SIZE
+            client.send(request(DISC, 0, 0))
+            assert client.at_end()
+        deadline = time.monotonic() + 10
+        while made.server.users or threading.active_count() > 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert connections() == 0
+    finally:
+        gc.enable()
+
+
+def test_a_connection_does_without_a_second_thread_where_there_is_none(
+    make: Callable[..., Made], read_by_model: Model
+) -> None:
+    made = make()
+    model = bytearray(read_by_model(made.mapping, made.disks.contents()))
+    with StructuredClient(made.server.path).start() as client:
+        old = threading.stack_size(1 << 46)
+        try:
+            client.send(request(WRITE, 0, 512, cookie=77) + b"x" * 512 + request(READ, 512, SIZE - 512, cookie=5))
+            assert client.reply() == 0
+            model[:512] = b"x" * 512
+            found: list[tuple[int, int, bytes]] = []
+            while not found or not found[-1][0]:
+                _, done, kind, cookie, size = struct.unpack(">IHHQI", client.take(20))
+                assert cookie == 5
+                found.append((done, kind, client.take(size)))
+            assert assembled(found, 512, SIZE - 512) == model[512:]
+        finally:
+            threading.stack_size(old)
+
+
+def test_a_flush_that_is_answered_after_a_write_flushes_it(mappings: Mappings, short_folder: Path) -> None:
+    """The second thread still writes when the flush is there."""
+    seen: list[str] = []
+
+    class Device(MemoryDevice):
+        def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
+            time.sleep(0.05)
+            super().write(offset_bytes, data)
+            seen.append("written")
+
+        def flush(self) -> None:
+            seen.append("flushed")
+
+    mapping = mappings["of"](LinearTarget(start_sectors=0, length_sectors=HALF, pv_id="pv", offset_sectors=0))
+    stream = VolumeStream(mapping, {"pv": Device(content=bytes(HALF * 512))}, {})
+    server = NbdServer({"e": stream}, Address(path=str(short_folder / "order")))
+    server.start()
+    try:
+        with Client(server.path).go() as client:
+            batch = request(WRITE, 0, 100_000, cookie=1) + bytes(100_000) + request(FLUSH, 0, 0, cookie=2)
+            client.send(batch[:50_000])
+            time.sleep(0.1)
+            client.send(batch[50_000:])
+            assert [client.reply(1), client.reply(2)] == [0, 0]
+    finally:
+        server.stop()
+    assert seen == ["written", "flushed"]
 
 
 def test_write_through_flushes_every_write(make: Callable[..., Made]) -> None:

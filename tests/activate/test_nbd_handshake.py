@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -285,3 +286,26 @@ def test_stopping_ends_clients_under_tls(secured: NbdServer, certificates: Path)
         secured.stop()
         assert client.at_end()
     assert secured.users == 0
+
+
+def test_clients_that_never_finish_the_tls_handshake_keep_nobody_out_and_end_with_the_server(
+    secured: NbdServer, certificates: Path
+) -> None:
+    context = ssl.create_default_context(cafile=str(certificates / "ca-cert.pem"))
+    context.load_cert_chain(certificates / "client-cert.pem", certificates / "client-key.pem")
+    stalled = []
+    try:
+        for _ in range(110):
+            stalled.append(Client(("127.0.0.1", secured.port)))
+            assert stalled[-1].option(STARTTLS) == [(ACK, b"")]
+        with Client(("127.0.0.1", secured.port)) as client:
+            assert client.option(STARTTLS) == [(ACK, b"")]
+            client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
+            assert len(client.go().read(0, 512)) == 512
+        began = time.monotonic()
+        secured.stop()
+        assert time.monotonic() - began < 5
+        assert secured.users == 0
+    finally:
+        for client in stalled:
+            client.socket.close()

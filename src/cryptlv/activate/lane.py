@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """Does what it is given by one other thread, in order and one thing at a time; its thread begins with the first.
+    """Does what it is given by one other thread, in order and one thing at a time, between `begin` and `close`.
 
     When something fails, `on_failure` is called there, so that the other thread does not wait for what never comes;
     the exception is raised again from whatever it asks for next.
@@ -28,17 +28,20 @@ class Lane:
         self.is_busy = False
         """Whether something may be going on, which only the other thread changes."""
 
-    def give(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Have this done, when what was given before has been; raises what that raised, and MemoryError where no
-        thread can be had."""
-        self.wait()
+    def begin(self) -> bool:
+        """Start the thread, if it has not begun; False where the system has none left."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="nbd-lane", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # the system's limit of threads
-                raise MemoryError(str(error)) from None
+            except RuntimeError:
+                return False
             self._thread = thread
+        return True
+
+    def give(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have this done, when what was given before has been; raises what that raised."""
+        self.wait()
         self._job = function, arguments
         self.is_busy = True
         self._free.acquire()
@@ -53,13 +56,19 @@ class Lane:
             raise self._failure
 
     def close(self) -> None:
-        """Finish what is going on, and end the thread."""
+        """Finish what is going on, and end the thread; raises what failed, once."""
         if self._thread is not None:
             with self._free:
                 self._job = None
             self._given.release()
             self._thread.join()
             self._thread = None
+        failure, self._failure = self._failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # with its traceback it would hold this frame, and all that the connection has
 
     def _run(self) -> None:
         while True:

@@ -169,10 +169,10 @@ class NbdServer:
         number = client.fileno()
         try:
             self._tune(client)
-            negotiated = Handshake(client, self.exports, self._tls).run()
+            handshake = Handshake(client, self.exports, self._tls, on_tls=lambda under: self._replace(number, under))
+            negotiated = handshake.run()
             if negotiated is not None:
                 with self._lock:
-                    self._clients[number] = client = negotiated.client
                     self._negotiating.pop(number, None)
                     if len(self._clients) - len(self._negotiating) > self._max_clients:
                         return
@@ -181,10 +181,19 @@ class NbdServer:
             pass  # whatever a client does to its own connection ends that connection only
         finally:
             with self._lock:
-                del self._clients[number]
+                client = self._clients.pop(number)
                 self._negotiating.pop(number, None)
                 self._threads.discard(threading.current_thread())
             client.close()
+
+    def _replace(self, number: int, client: socket.socket) -> None:
+        """The socket that a client is under TLS with, as soon as its old one is of no use any more: it is what ends a
+        client who never gets through the handshake. Raises Disconnected for one that was to go just now."""
+        with self._lock:
+            self._clients[number] = client
+            if not self._is_open or number not in self._negotiating:
+                raise Disconnected
+            self._negotiating[number] = client
 
     @staticmethod
     def _tune(client: socket.socket) -> None:

@@ -90,7 +90,11 @@ class Shared:
                 raise MemoryError(_TOO_LARGE)
             self._used_bytes += length_bytes
         try:
-            yield mmap.mmap(-1, length_bytes)
+            try:
+                memory = mmap.mmap(-1, length_bytes)
+            except OSError:
+                raise MemoryError(_TOO_LARGE) from None
+            yield memory
         finally:
             with self._changed:
                 self._used_bytes -= length_bytes
@@ -137,9 +141,10 @@ class Connection:
         try:
             with self._shared.counted():
                 self._serve()
-        finally:
-            if self._lane is not None:
-                self._lane.close()
+        finally:  # what refers to each other would stay: nothing collects it in a command, which `serve` is
+            lane, self._lane = self._lane, None
+            if lane is not None:
+                lane.close()
 
     def _serve(self) -> None:
         size = self._export.size_bytes
@@ -241,7 +246,11 @@ class Connection:
 
     def _helper(self) -> Lane | None:
         """The second thread, unless the first threads of all connections keep all processors busy."""
-        return self._lane if self._shared.connections < self._processors else None
+        if self._lane is None or self._shared.connections >= self._processors:
+            return None
+        if not self._lane.begin():
+            self._lane = None
+        return self._lane
 
     def _wait(self) -> None:
         """Have the second thread finish, if it has anything to do: it may be sending, too."""
@@ -426,6 +435,7 @@ class Connection:
             self._stream.write_zeroes(offset, length)
         writes = command in (protocol.CMD_TRIM, protocol.CMD_WRITE_ZEROES)
         if command == protocol.CMD_FLUSH or request.flags & protocol.CMD_FLAG_FUA or (writes and self._write_through):
+            self._wait()  # a write that is answered before this is flushed with it
             self._stream.flush()
         return False
 

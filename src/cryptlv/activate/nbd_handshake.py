@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptlv.activate.stream import VolumeStream
 
@@ -38,8 +38,8 @@ class Negotiated(Record):
 class Handshake:
     """A negotiation. `exports` are all that there are, by name; with one alone clients need not name it.
 
-    With `tls` a client must start TLS before it is told or given anything. All of it must be done within
-    `patience_seconds`.
+    With `tls` a client must start TLS before it is told or given anything; `on_tls` is given the socket that it is
+    under from then on. All of it must be done within `patience_seconds`.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Handshake:
         exports: Mapping[str, tuple[protocol.Export, VolumeStream]],
         tls: ssl.SSLContext | None = None,
         *,
+        on_tls: Callable[[socket.socket], None] = lambda _: None,
         patience_seconds: float = NEGOTIATION_SECONDS,
     ) -> None:
         self._client = client
@@ -56,6 +57,7 @@ class Handshake:
             self._exports[b""] = next(iter(exports.values()))
         self._names = tuple(exports)
         self._tls = tls
+        self._on_tls = on_tls
         self._is_open = tls is None
         self._structured = False
         self._contexts_of: bytes | None = None
@@ -151,7 +153,9 @@ class Handshake:
         else:
             self._answer(option, protocol.REP_ACK)
             self._patience()
-            self._client = self._tls.wrap_socket(self._client, server_side=True)
+            self._client = self._tls.wrap_socket(self._client, server_side=True, do_handshake_on_connect=False)
+            self._on_tls(self._client)
+            self._client.do_handshake()
             self._is_open = True
 
     def _answer_info(self, option: int, data: bytes) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from cryptlv.cli.activation import KEYFILE, KEYFILE_PART, credentials_of
@@ -21,6 +22,7 @@ DISCARDS = Option(
 def _serve(arguments: Arguments) -> int:
     from cryptlv.ops.serve import ServeOptions, serve
 
+    gc.enable()  # a command that goes on for as long as somebody wants it to
     names = tuple(dict.fromkeys(split_lv(word) for word in arguments.words))
     if not names:
         raise UsageError("serve: name the volumes, VG/LV")
@@ -76,6 +78,8 @@ with one process for each volume, the command also ends when the last of the fil
 
 Discards of encrypted volumes are passed on over NBD only: through FUSE nobody could rely on the zeros that a hole
 promises.
+
+Each NBD client takes 4.2 MiB of --max-inflight, and 33 MiB are kept for the largest requests.
 
 With --tls clients need a certificate of the authority in ca-cert.pem. A unix socket is for its owner alone. Sockets
 that systemd has opened (LISTEN_FDS) are used when --nbd is not given, and systemd is told when all is ready.

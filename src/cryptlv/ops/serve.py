@@ -207,7 +207,7 @@ def _serve_files(
         session.close()
         with end_signals() as ended:
             notify(os.environ, "READY=1")
-            failures += _wait_for_end(ended, watched, session.warn)
+            failures += _wait_for_end(ended, watched if len(watched) == len(names) else {}, session.warn)
             notify(os.environ, "STOPPING=1")
     if failures:
         raise ActivationError("; ".join(failures))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptlv.activate.foreground import Foreground, end_signals, interrupted_by_sigterm
+from cryptlv.activate.foreground import Foreground, end_signals, interrupted_by_signals
 from cryptlv.activate.nbd import NbdOptions
 from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.process import find_server, stop_server
@@ -75,7 +75,7 @@ def test_a_volume_that_cannot_be_opened_is_let_go(
 
 def test_sigterm_interrupts_where_it_should_and_its_handler_comes_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), interrupted_by_sigterm():
+    with pytest.raises(KeyboardInterrupt), interrupted_by_signals():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -321,6 +321,24 @@ def test_a_large_write_that_fails_in_the_middle_says_so_and_the_next_request_is_
         assert client.request(WRITE, 0, data=b"z") == 0
 
 
+def test_a_failing_disk_is_told_of_once_for_many_failures(
+    disks: MakeDisks, mappings: Mappings, short_folder: Path
+) -> None:
+    mapping = mappings["of"](LinearTarget(start_sectors=0, length_sectors=HALF, pv_id="pv0", offset_sectors=8))
+    found = disks(mapping, device_bytes=HALF * 512 + 65536)
+    told: list[str] = []
+    server = NbdServer({"vg0/lv0": found.stream}, Address(path=str(short_folder / "t")), tell=told.append)
+    server.start()
+    try:
+        with Client(server.path).go() as client:
+            found.devices["pv0"].failing = frozenset(["read", "write"])
+            for command, data in ((READ, b""), (WRITE, bytes(512)), (READ, b"")):
+                assert client.request(command, 0, 512, data) == EIO
+    finally:
+        server.stop()
+    assert told == [f"vg0/lv0: {found.devices['pv0'].path}: cannot read: Input/output error"]
+
+
 def test_a_write_that_fails_on_its_way_with_others_fails_alone(make: Callable[..., Made]) -> None:
     made = make()
     made.disks.devices["pv1"].failing = frozenset(["write"])

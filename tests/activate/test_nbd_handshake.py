@@ -275,6 +275,37 @@ def test_certificates_that_are_not_there_are_a_clear_error(streams: dict[str, Vo
         NbdServer(streams, Address(host="127.0.0.1"), NbdOptions(tls_directory=str(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("server-key.pem", r"server-key\.pem: has a passphrase"),
+        ("ca-cert.pem", r"ca-cert\.pem: has no certificate"),
+        ("server-cert.pem", r"server-cert\.pem: no certificate in PEM form"),
+    ],
+)
+def test_what_is_wrong_with_certificates_is_named(
+    streams: dict[str, VolumeStream], certificates: Path, tmp_path: Path, broken: str, told: str
+) -> None:
+    for name in ("ca-cert.pem", "server-cert.pem", "server-key.pem"):
+        (tmp_path / name).write_bytes((certificates / name).read_bytes())
+    (tmp_path / broken).write_bytes(b"nothing\n")
+    if "key" in broken:
+        words = [
+            "openssl",
+            "pkcs8",
+            "-topk8",
+            "-v2",
+            "aes-256-cbc",
+            "-passout",
+            "pass:x",
+            "-out",
+            str(tmp_path / broken),
+        ]
+        subprocess.run([*words, "-in", str(certificates / broken)], check=True, capture_output=True)
+    with pytest.raises(ActivationError, match=told):
+        NbdServer(streams, Address(host="127.0.0.1"), NbdOptions(tls_directory=str(tmp_path)))
+
+
 def test_stopping_ends_clients_under_tls(secured: NbdServer, certificates: Path) -> None:
     context = ssl.create_default_context(cafile=str(certificates / "ca-cert.pem"))
     context.load_cert_chain(certificates / "client-cert.pem", certificates / "client-key.pem")

@@ -123,6 +123,73 @@ def test_json_progress_is_lines_of_json_up_to_the_end(volumes: Machine) -> None:
     assert {event["event"] for event in events} == {"progress"}
 
 
+def test_json_progress_from_a_pipe_ends_with_what_there_was(volumes: Machine) -> None:
+    said = volumes.run("copy", "-y", "--progress", "json", "-", "vg0/p", given=bytes(3 * MIB)).err
+    assert [json.loads(said.splitlines()[-1])[key] for key in ("done_bytes", "total_bytes")] == [3 * MIB, 3 * MIB]
+
+
+def test_a_copy_that_fails_says_that_the_target_is_incomplete(volumes: Machine) -> None:
+    told = volumes.run("copy", "-y", "-", "vg0/p", given=bytes(SIZE + 1), expect=5).err
+    assert told.strip() == f"standard input has more than the {SIZE} bytes of vg0/p; vg0/p is incomplete"
+    (volumes.folder / "a.img").write_bytes((volumes.folder / "a.img").read_bytes()[: 3 * MIB])
+    (volumes.folder / "b.img").write_bytes((volumes.folder / "b.img").read_bytes()[: 3 * MIB])
+    assert volumes.run("copy", "vg0/p", "out", expect=None).err.strip().endswith("out is incomplete")
+
+
+def test_a_file_that_has_the_name_of_a_volume_that_is_not_there_is_hinted_at(volumes: Machine) -> None:
+    (volumes.folder / "big").mkdir()
+    (volumes.folder / "big" / "src").write_bytes(bytes(4096))
+    told = volumes.fail("copy", "-y", "big/src", "vg0/p")
+    assert told.endswith("the file of that name is ./big/src")
+    volumes.run("copy", "-y", "./big/src", "vg0/p")
+
+
+def test_a_signal_before_the_copy_begins_ends_it_at_once(volumes: Machine) -> None:
+    """At the questions on a terminal, by Ctrl-C."""
+    need("setsid")
+    for words, prompt in (
+        (("copy", "--keyfile", "key", "data", "vg0/s"), b"[y/n]: "),
+        (("copy", "vg0/s", "new"), b"passphrase for vg0/s: "),
+    ):
+        primary, secondary = os.openpty()
+        process = subprocess.Popen(
+            ["setsid", "-c", sys.executable, "-m", "cryptlv", *words], cwd=volumes.folder, env=volumes.environ,
+            stdin=secondary, stdout=secondary, stderr=secondary,
+        )  # fmt: skip
+        os.close(secondary)
+        try:
+            said = b""
+            while not said.lower().endswith(prompt.lower()):
+                said += os.read(primary, 1024)
+            os.write(primary, b"\x03")
+            assert process.wait(10) == 130, said
+        finally:
+            process.kill()
+            process.wait()
+            os.close(primary)
+    assert not (volumes.folder / "new").exists()
+
+
+def test_a_pipe_from_which_nothing_comes_is_no_reason_to_wait(volumes: Machine) -> None:
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cryptlv", "copy", "-y", "--progress", "json", "-", "vg0/p"], cwd=volumes.folder,
+        env=volumes.environ, stdin=reading, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(reading)
+    try:
+        assert process.stderr is not None
+        assert b"progress" in process.stderr.readline()
+        process.send_signal(signal.SIGHUP)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(writing)
+    assert process.returncode == 130
+    assert b"of 8.00m are copied; vg0/p is incomplete" in said
+
+
 def test_nothing_is_overwritten_unasked_and_a_physical_volume_never(volumes: Machine) -> None:
     before = volumes.snapshot()
     (volumes.folder / "out").write_bytes(b"mine")

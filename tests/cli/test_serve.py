@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,12 +105,17 @@ def test_what_cannot_be_served_is_said_in_one_line_and_leaves_nothing_active(vol
         ((), 3, "name the volumes"),
         (("vg0",), 3, "write VG/LV"),
         (("vg0/p", "vg0/s"), 3, "several volumes need --nbd"),
-        (("--nbd", "x", "vg0/p"), 3, "neither unix:PATH nor tcp:HOST:PORT"),
+        (("--nbd", "x", "vg0/p"), 3, "neither unix:PATH nor tcp:HOST"),
+        (("--nbd", "", "vg0/p"), 3, "--nbd is empty"),
+        (("--tls", "", "--nbd", "tcp:127.0.0.1", "vg0/p"), 3, "--tls is empty"),
+        (("--fuse", "", "vg0/p"), 3, "--fuse is empty"),
+        (("--fuse", "d", "--cache", "writethrough", "vg0/p"), 3, "--fuse goes with none of"),
+        (("--fuse", "a.img", "vg0/p"), 5, "a.img/vg0: cannot make this directory: Not a directory"),
         (("--fuse", "d", "--nbd", "unix:x", "vg0/p"), 3, "--fuse goes with none of"),
         (("--export-name", "a", "--export-name", "b", "vg0/p"), 3, "once for each volume"),
         (("--export-name", "", "vg0/p"), 3, "1 to 4096 bytes"),
         (("--cache", "none", "vg0/p"), 3, "not one of writeback, writethrough"),
-        (("--max-inflight", "1m", "vg0/p"), 5, "bytes at least"),
+        (("--max-inflight", "1m", "vg0/p"), 3, "--max-inflight must be 38m at least"),
         (("--nbd", "tcp:0.0.0.0:0", "vg0/p"), 5, "insist with --insecure"),
         (("--tls", "nowhere", "vg0/p"), 5, "ca-cert.pem"),
         (("vg0/none",), 5, "none"),
@@ -191,15 +197,101 @@ def test_files_whose_servers_end_are_told_of_and_the_last_of_them_ends_the_comma
     assert not [place for place in served.places if os.path.lexists(place)]
 
 
+def test_a_volume_whose_server_was_killed_is_served_again(volumes: Machine) -> None:
+    path = f"unix:{volumes.folder}/all"
+    with serving(volumes, "--nbd", path, "vg0/p") as served:
+        os.kill(served.process.pid, signal.SIGKILL)
+        served.end()
+    with serving(volumes, "--nbd", path, "vg0/p") as served, Client(served.socket).go() as client:
+        assert len(client.read(0, 512)) == 512
+
+
+def wait_for_none(pids: list[int]) -> None:
+    """Return when these processes have ended."""
+    deadline = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.root
+def test_files_end_with_a_command_that_is_killed_and_what_was_written_stays(volumes: Machine) -> None:
+    need_root()
+    with serving(volumes, "--fuse", "files", "--keyfile", "key", "vg0/s", "vg0/p", count=2) as served:
+        for place in served.places:
+            with open(place, "r+b", buffering=0) as file:
+                file.write(b"written")
+        pids = volumes.server_pids()
+        assert len(pids) == 2
+        os.kill(served.process.pid, signal.SIGKILL)
+        served.end()
+        wait_for_none(pids)
+        assert not [place for place in served.places if os.path.lexists(place)]
+    for name in ("s", "p"):
+        volumes.run("copy", "-y", "--keyfile", "key", f"vg0/{name}", "out")
+        assert (volumes.folder / "out").read_bytes().startswith(b"written")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_while_it_starts_leaves_no_file_and_no_server(volumes: Machine, number: int) -> None:
+    need_root()
+    words = ("serve", "--fuse", "files", "--keyfile", "key", "vg0/s")
+    began = time.monotonic()
+    with serving(volumes, *words[1:]):
+        took = time.monotonic() - began
+    for part in range(1, 9):
+        process = volumes.start(*words)
+        time.sleep(took * (0.4 + part * 0.08))
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        wait_for_none(volumes.server_pids())
+    path = volumes.folder / "files/vg0/s"
+    deadline = time.monotonic() + 20
+    while os.path.lexists(path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with serving(volumes, *words[1:]) as served:
+        assert served.places == [str(path)]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("is_insisted", [False, True])
+def test_a_file_that_is_open_is_waited_for_until_it_is_closed_or_somebody_insists(
+    volumes: Machine, is_insisted: bool
+) -> None:
+    need_root()
+    with serving(volumes, "--fuse", "files", "vg0/p") as served:
+        file = os.open(served.places[0], os.O_RDWR)
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.stderr is not None
+        told = served.process.stderr.readline().decode()
+        assert told.strip().startswith(
+            "WARNING: logical volume vg0/p is in use (1 open): it ends when nobody uses it"
+        )
+        os.write(file, b"still there")
+        if is_insisted:
+            served.process.send_signal(signal.SIGTERM)
+            assert served.process.wait(20) == 0
+            with pytest.raises(OSError, match="Transport endpoint"):
+                os.write(file, b"too late")
+        with suppress(OSError):
+            os.close(file)
+        assert served.process.wait(20) == 0
+    assert not (volumes.folder / "files/vg0").exists()
+    volumes.run("copy", "-y", "vg0/p", "out")
+    assert (volumes.folder / "out").read_bytes().startswith(b"still there")
+
+
 @pytest.mark.root
 def test_a_killed_server_of_files_is_cleaned_up_after(volumes: Machine) -> None:
     need_root()
     with serving(volumes, "--fuse", "files", "vg0/p") as served:
         path = served.places[0]
-        os.kill(served.process.pid, signal.SIGKILL)
-        served.end()
+        os.kill(served.process.pid, signal.SIGSTOP)  # it would clean up itself
         (pid,) = volumes.server_pids()
         os.kill(pid, signal.SIGKILL)
+        os.kill(served.process.pid, signal.SIGKILL)
+        served.end()
         deadline = time.monotonic() + 10
         while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
             time.sleep(0.02)

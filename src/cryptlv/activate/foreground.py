@@ -14,7 +14,7 @@ from cryptlv.errors import ActivationError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cryptlv.activate.nbd import NbdOptions
     from cryptlv.activate.nbd_address import Address
@@ -40,17 +40,18 @@ def end_signals() -> Iterator[int]:
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM do what Ctrl-C does, so that what was begun is taken back."""
+def interrupted_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP do what Ctrl-C does, so that what was begun is taken back."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class Foreground:
@@ -76,9 +77,11 @@ class Foreground:
             raise
         self._volumes[export_name] = volume
 
-    def start(self, address: Address, options: NbdOptions) -> NbdServer:
-        """Serve what is held; raises ActivationError or RefusedError."""
-        server = NbdServer({name: volume.stream for name, volume in self._volumes.items()}, address, options)
+    def start(
+        self, address: Address, options: NbdOptions, tell: Callable[[str], object] = lambda _: None
+    ) -> NbdServer:
+        """Serve what is held, and `tell` of failing disks; raises ActivationError or RefusedError."""
+        server = NbdServer({name: volume.stream for name, volume in self._volumes.items()}, address, options, tell)
         server.start()
         self._server = server
         for volume in self._volumes.values():

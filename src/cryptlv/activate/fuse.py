@@ -42,14 +42,14 @@ def check_usable() -> None:
         import mfusepy  # noqa: F401 - only whether it is there
     except ModuleNotFoundError:
         raise ActivationError(
-            "FUSE needs the Python package mfusepy: pip install 'cryptlv[fuse]' (or use --backend nbd)"
+            "FUSE needs the Python package mfusepy: pip install 'cryptlv[fuse]' (or use NBD)"
         ) from None
     except (OSError, ImportError):
-        raise ActivationError("FUSE needs libfuse: apt-get install fuse3 (or use --backend nbd)") from None
+        raise ActivationError("FUSE needs libfuse: apt-get install fuse3 (or use NBD)") from None
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        raise ActivationError("FUSE needs /dev/fuse, which is not usable here (use --backend nbd)")
+        raise ActivationError("FUSE needs /dev/fuse, which is not usable here (use NBD)")
     if os.geteuid() != 0 and not shutil.which("fusermount3"):
-        raise ActivationError("FUSE needs the program fusermount3: apt-get install fuse3 (or use --backend nbd)")
+        raise ActivationError("FUSE needs the program fusermount3: apt-get install fuse3 (or use NBD)")
 
 
 def _find_libfuse() -> None:

@@ -14,13 +14,14 @@ from cryptlv.activate.nbd_address import Address, is_private, listen
 from cryptlv.activate.nbd_connection import CONNECTION_BYTES, Connection, Shared
 from cryptlv.activate.nbd_handshake import Disconnected, Handshake
 from cryptlv.errors import ActivationError, CryptlvError, RefusedError
+from cryptlv.names import printable
 from cryptlv.record import Record
 from cryptlv.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptlv.activate.stream import VolumeStream
 
@@ -49,8 +50,13 @@ class NbdServer:
     """Serves volumes by their exports' names until `stop`; `start` returns when clients can connect."""
 
     def __init__(
-        self, exports: Mapping[str, VolumeStream], address: Address, options: NbdOptions | None = None
+        self,
+        exports: Mapping[str, VolumeStream],
+        address: Address,
+        options: NbdOptions | None = None,
+        tell: Callable[[str], object] = lambda _: None,
     ) -> None:
+        """`tell` hears of failing disks."""
         self.address = address
         self._options = options or NbdOptions()
         self.exports = {
@@ -68,7 +74,7 @@ class NbdServer:
             raise RefusedError(f"requests in progress need {LEAST_INFLIGHT_BYTES} bytes at least")
         room = self._options.max_inflight_bytes - protocol.MAX_REQUEST_BYTES - MIB
         self._max_clients = min(room // CONNECTION_BYTES, _MAX_CONNECTIONS)
-        self._shared = Shared(self._options.max_inflight_bytes - self._max_clients * CONNECTION_BYTES)
+        self._shared = Shared(self._options.max_inflight_bytes - self._max_clients * CONNECTION_BYTES, tell=tell)
         self._tls = _tls_context(self._options.tls_directory) if self._options.tls_directory else None
         self._listeners: list[socket.socket] = []
         self._acceptors: list[threading.Thread] = []
@@ -218,12 +224,24 @@ def _tls_context(directory: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
     names = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
-    authority, certificate, key = (os.path.join(directory, name) for name in names)
+    authority, certificate, key = paths = [os.path.join(directory, name) for name in names]
+    for path in paths:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise ActivationError(f"{printable(path)}: cannot read what TLS needs: {error.strerror}") from None
+
+    def refuse() -> str:
+        raise ActivationError(f"{printable(key)}: has a passphrase; TLS needs a key without, for its owner alone")
+
     try:
         context.load_verify_locations(authority)
-        context.load_cert_chain(certificate, key)
-    except OSError as error:
+    except OSError:
+        raise ActivationError(f"{printable(authority)}: has no certificate in PEM form") from None
+    try:
+        context.load_cert_chain(certificate, key, password=refuse)
+    except OSError:
         raise ActivationError(
-            f"{directory}: cannot use {', '.join(names)} for TLS: {error.strerror or error}"
+            f"{printable(certificate)}: no certificate in PEM form, or {names[2]} is not its key"
         ) from None
     return context

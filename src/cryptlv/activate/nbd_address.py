@@ -41,7 +41,7 @@ def parse_address(text: str) -> Address:
         host = host.removeprefix("[").removesuffix("]")
         if host and port.isascii() and port.isdigit() and int(port) < 65536:
             return Address(host=host, port=int(port))
-    raise UsageError(f"--nbd {text!r} is neither unix:PATH nor tcp:HOST:PORT")
+    raise UsageError(f"--nbd {text!r} is neither unix:PATH nor tcp:HOST[:PORT] with a port up to 65535")
 
 
 def listen(address: Address) -> list[socket.socket]:
@@ -57,7 +57,7 @@ def _listen_unix(path: str) -> socket.socket:
     if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise ActivationError(
             f"{path}: longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path; "
-            "set CRYPTLV_RUN_DIR to a shorter directory"
+            "give a shorter one (for volumes in the background set CRYPTLV_RUN_DIR)"
         )
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old_mask = os.umask(0o177)

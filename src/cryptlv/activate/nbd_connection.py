@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 from contextlib import contextmanager, suppress
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from cryptlv.activate import nbd_protocol as protocol
 from cryptlv.activate.lane import Lane
@@ -39,6 +39,7 @@ _MOST_MOVED_BYTES = 16 * 1024
 _MAX_EXTENTS = 1024
 _REPLY_BYTES = protocol.REPLY_HEAD.size
 _PATIENCE_SECONDS = 5
+_TELL_SECONDS = 30
 _SLOW_SECONDS = 100e-6
 _LOOKS_AHEAD = 256
 """A read that takes longer than from the page cache has so many of the next batches be read ahead."""
@@ -58,15 +59,28 @@ _TOO_LARGE = "no memory is free for a read of this size"
 
 
 class Shared:
-    """What a server's connections share: how many of them there are, and the memory that may be used for replies
-    which do not fit into a connection's buffer."""
+    """What a server's connections share: how many of them there are, the memory that may be used for replies which do
+    not fit into a connection's buffer, and `tell`, to which a disk's failures are told now and then."""
 
-    def __init__(self, limit_bytes: int, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        patience_seconds: float = _PATIENCE_SECONDS,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self.connections = 0
+        self._tell = tell
+        self._told_at = float("-inf")
         self._patience_seconds = patience_seconds
         self._limit_bytes = limit_bytes
         self._used_bytes = 0
         self._changed = threading.Condition()
+
+    def report(self, name: str, failure: Exception) -> None:
+        """Tell of a device's failure, which else the client alone would hear of; not of each of very many."""
+        if isinstance(failure, DeviceError) and monotonic() - self._told_at >= _TELL_SECONDS:
+            self._told_at = monotonic()
+            self._tell(f"{name}: {failure}")
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -279,7 +293,7 @@ class Connection:
             if perf_counter() - began > _SLOW_SECONDS:
                 self._looks_ahead = _LOOKS_AHEAD
         except (CryptlvError, MemoryError) as failure:
-            self._fail_read(cookie, error_number(failure))
+            self._fail_read(cookie, self._fault(failure))
             return False
         if not self._structured:
             _pack_reply(self._out, at, protocol.SIMPLE_REPLY_MAGIC, 0, cookie)
@@ -333,7 +347,7 @@ class Connection:
         try:
             self._write_in_place(offset, data)
         except (CryptlvError, MemoryError) as failure:
-            error = error_number(failure)
+            error = self._fault(failure)
         _pack_reply(self._out, self._filled, protocol.SIMPLE_REPLY_MAGIC, error, cookie)
         self._filled += _REPLY_BYTES
         if self._filled >= _BATCH_BYTES:
@@ -379,7 +393,7 @@ class Connection:
             try:
                 self._write_in_place(offset, data)
             except (CryptlvError, MemoryError) as failure:
-                write.error = error_number(failure)
+                write.error = self._fault(failure)
 
     def _write_last(self, write: _Write, offset: int, data: memoryview) -> None:
         """Write the last part, and answer the client from the second thread."""
@@ -392,11 +406,16 @@ class Connection:
         if not write.error and (self._write_through or write.request.flags & protocol.CMD_FLAG_FUA):
             write.error = self._flush()
 
+    def _fault(self, failure: Exception) -> int:
+        """A failure as the protocol's number; whoever serves is told, too."""
+        self._shared.report(self._export.name, failure)
+        return error_number(failure)
+
     def _flush(self) -> int:
         try:
             self._stream.flush()
         except CryptlvError as failure:
-            return error_number(failure)
+            return self._fault(failure)
         return 0
 
     def _perform(self, request: protocol.Request) -> None:
@@ -407,7 +426,7 @@ class Connection:
                 if self._execute(request):
                     return
             except (CryptlvError, MemoryError) as failure:
-                error = error_number(failure)
+                error = self._fault(failure)
         if request.command in (protocol.CMD_READ, protocol.CMD_BLOCK_STATUS):
             self._fail_read(request.cookie, error)
         else:

@@ -35,7 +35,7 @@ _TARGETS: dict[str, type[Target]] = {"linear": LinearTarget, "striped": StripedT
 class ServeRequest(Record):
     """What a server process needs besides the keys: `device_paths` by PV id, `ciphers` by keystore as (dm-crypt
     specification, sector size, whether IVs count such sectors). `path` is where users shall find it, "" for its place
-    in the run directory."""
+    in the run directory. With `ends_with_starter` it is closed when the process that started it ends."""
 
     mapping: VolumeMapping
     device_paths: Mapping[str, str]
@@ -44,6 +44,7 @@ class ServeRequest(Record):
     run_dir: str
     path: str = ""
     allow_discards: bool = False
+    ends_with_starter: bool = False
 
 
 class ServerInfo(Record):
@@ -91,6 +92,7 @@ def encode_request(request: ServeRequest) -> bytes:
             "run_dir": request.run_dir,
             "path": request.path,
             "allow_discards": request.allow_discards,
+            "ends_with_starter": request.ends_with_starter,
         }
     ).encode("utf-8", "surrogateescape")
 
@@ -119,6 +121,7 @@ def decode_request(data: bytes) -> ServeRequest:
         run_dir=raw["run_dir"],
         path=raw["path"],
         allow_discards=raw["allow_discards"],
+        ends_with_starter=raw["ends_with_starter"],
     )
 
 

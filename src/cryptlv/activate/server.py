@@ -18,8 +18,8 @@ from cryptlv.activate.nbd import NbdServer
 from cryptlv.activate.nbd_address import Address
 from cryptlv.activate.process import decode_request, load_engine, public_path
 from cryptlv.activate.volume import HeldVolume, reply
-from cryptlv.errors import ActivationError, CryptlvError
-from cryptlv.host.system import forbid_dumps
+from cryptlv.errors import EXIT_FAILED, ActivationError, CryptlvError
+from cryptlv.host.system import end_with_parent, forbid_dumps
 from cryptlv.secret import VolumeKey
 
 TYPE_CHECKING = False
@@ -147,6 +147,12 @@ class Server:
             self._export.stop()
         self._volume.flush()
 
+    def abandon(self) -> None:
+        """End what has just begun, as nobody wants it any more."""
+        with suppress(CryptlvError):
+            self._end(force=True)
+        self.close()
+
     def close(self) -> None:
         """Forget the keys, remove the server's files, and last of all let the lock go."""
         self._volume.close()
@@ -158,6 +164,15 @@ def _load() -> None:
     load_engine()
     with suppress(CryptlvError):
         check_usable()
+
+
+def _hears(starter: socket.socket, answer: dict[str, Any]) -> bool:
+    """Whether the command is still there to be told; one that was killed meanwhile leaves nobody who knows of us."""
+    try:
+        reply(starter, answer)
+    except OSError:
+        return False
+    return True
 
 
 def main(descriptor: int, *, is_crypt: bool = False) -> int:
@@ -175,9 +190,13 @@ def main(descriptor: int, *, is_crypt: bool = False) -> int:
         starter.set_inheritable(False)
         try:
             request, keys = _receive(starter)
+            if request.ends_with_starter:
+                end_with_parent(signal.SIGTERM)
             server = Server(request, writing)
             server.open(keys)
-            reply(starter, {"path": server.path, "backend": server.backend})
+            if not _hears(starter, {"path": server.path, "backend": server.backend}):
+                server.abandon()
+                return EXIT_FAILED
         except CryptlvError as error:
             if server is not None:
                 server.close()

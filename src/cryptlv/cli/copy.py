@@ -36,7 +36,7 @@ def _copy(arguments: Arguments) -> int:
     with (
         open_command(arguments, terminal) as session,
         credentials_of(arguments, session.warn) as credentials,
-        progress(arguments, "copy", as_json=as_json) as watch,
+        progress(arguments, "copy", as_json=as_json, begins_late=True) as watch,
     ):
         copied = copy(session, request, credentials, terminal.confirm, watch)
     size = format_size(copied.done_bytes).strip()

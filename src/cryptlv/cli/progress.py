@@ -38,9 +38,11 @@ class Progress:
         *,
         is_terminal: bool,
         as_json: bool = False,
+        begins_late: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_stopping = False
+        self._begins_late = begins_late
         self._operation = operation
         self._stream = stream
         self._is_terminal = is_terminal and not as_json
@@ -60,8 +62,8 @@ class Progress:
             self._show(now)
 
     def stop(self, *_: object) -> None:
-        """Ask the operation to end soon; the second time it is interrupted where it is."""
-        if self.is_stopping:
+        """Ask the operation to end soon; the second time, or before its beginning, it is interrupted where it is."""
+        if self.is_stopping or (self._begins_late and self._told is None):
             raise KeyboardInterrupt
         self.is_stopping = True
 
@@ -119,18 +121,24 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(arguments: Arguments, operation: str, *, as_json: bool = False) -> Iterator[Progress]:
+def progress(
+    arguments: Arguments, operation: str, *, as_json: bool = False, begins_late: bool = False
+) -> Iterator[Progress]:
     """The progress of a command's long operation, shown as its options want it.
 
-    Meanwhile an interrupt (SIGINT) or SIGTERM asks the operation to end when what it has done is whole.
+    Meanwhile an interrupt (SIGINT), SIGTERM or SIGHUP asks the operation to end when what it has done is whole. With
+    `begins_late` nothing is done before it is first told of, so that it is interrupted at once.
     """
     shown = Progress(
         operation,
         sys.stderr,
         is_terminal=sys.stderr.isatty() and not arguments.has("quiet"),
         as_json=as_json or arguments.has(PROGRESS_JSON.long),
+        begins_late=begins_late,
     )
-    before = {number: signal.signal(number, shown.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup(1)
+    before = {number: signal.signal(number, shown.stop) for number in wanted}
     try:
         yield shown
     finally:

@@ -26,6 +26,9 @@ def _serve(arguments: Arguments) -> int:
     names = tuple(dict.fromkeys(split_lv(word) for word in arguments.words))
     if not names:
         raise UsageError("serve: name the volumes, VG/LV")
+    for name in ("nbd", "fuse", "tls"):  # as from a variable that is not set
+        if arguments.has(name) and not arguments.text(name):
+            raise UsageError(f"serve: --{name} is empty")
     options = ServeOptions(
         nbd=arguments.text("nbd"),
         fuse_directory=arguments.text("fuse"),
@@ -73,8 +76,9 @@ SERVE = Command(
     run=_serve,
     notes="""
 The URI of each export or the path of each file is printed when it can be used. SIGTERM and SIGINT end the command
-after everything is flushed. A volume that is served is active: no other command opens it. With --fuse, which goes
-with one process for each volume, the command also ends when the last of the files has gone.
+after everything is flushed; a file that somebody has open is waited for, until the second signal. A volume that is
+served is active: no other command opens it. With --fuse, which goes with one process for each volume, the command
+also ends when the last of the files has gone.
 
 Discards of encrypted volumes are passed on over NBD only: through FUSE nobody could rely on the zeros that a hole
 promises.

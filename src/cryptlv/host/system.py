@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STOCK_LOCK_DIR = "/run/lock/lvm"
 STOCK_RUN_DIR = "/run/lvm"
 _OWN_DEVICES = "cryptlv.devices"
-_PR_SET_DUMPABLE = 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _LEAST_MEMORY_KIB = 128 * 1024
 _BOGUS_MEMORY_KIB = 1024 * 1024
 """What is taken where the system's word on its memory cannot be believed."""
@@ -144,6 +144,13 @@ def forbid_dumps() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def end_with_parent(number: int) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends (prctl(2))."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def observe_dm_major(path: str = "/proc/devices") -> int:

@@ -4,21 +4,23 @@ which has a process and so a key of its own."""
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
-from cryptlv.activate.foreground import Foreground, end_signals, interrupted_by_sigterm
-from cryptlv.activate.nbd import DEFAULT_INFLIGHT_BYTES, NbdOptions
+from cryptlv.activate.foreground import Foreground, end_signals, interrupted_by_signals
+from cryptlv.activate.nbd import DEFAULT_INFLIGHT_BYTES, LEAST_INFLIGHT_BYTES, NbdOptions
 from cryptlv.activate.nbd_address import Address, parse_address
-from cryptlv.activate.process import start_server, stop_server
+from cryptlv.activate.process import PATIENCE_SECONDS, clean_stale, start_server, stop_server
 from cryptlv.activate.systemd import inherited_descriptors, notify
 from cryptlv.errors import ActivationError, CryptlvError, InUseError, UsageError
 from cryptlv.host.system import forbid_dumps, make_private_directory
+from cryptlv.names import printable
 from cryptlv.ops.activation import KeyRing, activate_one
 from cryptlv.record import Record
+from cryptlv.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cryptlv.activate.nbd import NbdServer
     from cryptlv.activate.process import ServeRequest
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 DISCARD_WARNING = (
     "discards are passed to the devices: whoever sees those can tell which sectors of the volume are in use"
 )
+_ASK_AGAIN_SECONDS = 0.5
 
 
 class ServeOptions(Record):
@@ -62,10 +65,10 @@ def serve(
     fails. Raises UsageError, NotFoundError, RefusedError, InUseError, ActivationError, and what unlocking raises.
     """
     _check(names, options)
-    if options.allow_discards:
+    if options.allow_discards and not options.fuse_directory:
         session.warn(DISCARD_WARNING)
     forbid_dumps()
-    with interrupted_by_sigterm():
+    with interrupted_by_signals():
         if options.fuse_directory:
             _serve_files(session, names, credentials, options, ready)
         else:
@@ -73,8 +76,15 @@ def serve(
 
 
 def _check(names: Sequence[tuple[str, str]], options: ServeOptions) -> None:
-    if options.fuse_directory and (options.nbd or options.export_names or options.tls_directory):
-        raise UsageError("serve: --fuse goes with none of --nbd, --export-name and --tls")
+    if (
+        options.fuse_directory
+        and options.replace(fuse_directory="", read_only=False, allow_discards=False) != ServeOptions()
+    ):
+        raise UsageError(
+            "serve: --fuse goes with none of --nbd, --export-name, --tls, --insecure, --cache and --max-inflight"
+        )
+    if options.max_inflight_bytes < LEAST_INFLIGHT_BYTES:
+        raise UsageError(f"serve: --max-inflight must be {-(-LEAST_INFLIGHT_BYTES // MIB)}m at least")
     if options.export_names and len(options.export_names) != len(names):
         raise UsageError("serve: give --export-name once for each volume, in the same order, or not at all")
     for name in options.export_names:
@@ -117,6 +127,7 @@ def _serve_exports(
 
         def hold(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
             make_private_directory(os.path.join(request.run_dir, "@servers"))
+            clean_stale(request.run_dir, request.mapping.lv_id)
             foreground.hold(exports[number], request, keys)
             return "", "nbd"
 
@@ -132,7 +143,7 @@ def _serve_exports(
         )
         session.close()
         with end_signals() as ended:
-            server = foreground.start(address, nbd)
+            server = foreground.start(address, nbd, session.warn)
             for name in exports:
                 ready(export_uri(server, name, is_secure=bool(options.tls_directory)))
             notify(os.environ, "READY=1")
@@ -180,25 +191,24 @@ def _serve_files(
     run_dir = session.directories.run_dir
     failures: list[str] = []
     watched: dict[int, str] = {}
+    files: dict[str, str] = {}
+    paths: list[str] = []
     with ExitStack() as stack:
-
-        def stop(lv_id: str) -> None:
-            try:
-                stop_server(run_dir, lv_id, force=True)
-            except CryptlvError as error:
-                failures.append(str(error))
 
         def start(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
             vg_name, lv_name = names[number]
-            os.makedirs(os.path.join(folder, vg_name), mode=0o700, exist_ok=True)
-            path = os.path.join(folder, vg_name, lv_name)
-            info = start_server(request.replace(backend="fuse", path=path), keys)
-            stack.callback(stop, request.mapping.lv_id)
+            stack.enter_context(_folder(os.path.join(folder, vg_name)))
+            request = request.replace(
+                backend="fuse", path=os.path.join(folder, vg_name, lv_name), ends_with_starter=True
+            )
+            info = start_server(request, keys)
+            stack.callback(_pull, run_dir, request.mapping.lv_id)
+            files[request.mapping.lv_id] = f"{vg_name}/{lv_name}"
             with suppress(OSError):  # a kernel or a container without: its end is not noticed, then
                 process = os.pidfd_open(info.pid)
                 stack.callback(os.close, process)
                 watched[process] = f"{vg_name}/{lv_name}"
-            ready(info.path)
+            paths.append(info.path)
             return info.path, info.backend
 
         _started(session, names, credentials, start, options)
@@ -206,11 +216,62 @@ def _serve_files(
             return
         session.close()
         with end_signals() as ended:
+            for path in paths:
+                ready(path)
             notify(os.environ, "READY=1")
             failures += _wait_for_end(ended, watched if len(watched) == len(names) else {}, session.warn)
             notify(os.environ, "STOPPING=1")
+            failures += _stop_files(run_dir, files, ended, session.warn)
     if failures:
         raise ActivationError("; ".join(failures))
+
+
+@contextmanager
+def _folder(path: str) -> Iterator[None]:
+    """A folder for files, which goes with them if it was not there before; raises ActivationError."""
+    is_new = not os.path.isdir(path)
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ActivationError(f"{printable(path)}: cannot make this directory: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # something else is in it now
+                os.rmdir(path)
+
+
+def _pull(run_dir: str, lv_id: str) -> None:
+    """End a server whatever becomes of it, when something else has failed."""
+    with suppress(CryptlvError):
+        stop_server(run_dir, lv_id, force=True)
+
+
+def _stop_files(run_dir: str, files: Mapping[str, str], ended: int, warn: Callable[[str], None]) -> list[str]:
+    """End the servers: of a file that somebody has open when it is closed, or at a second signal. Gives what went
+    wrong."""
+    import select
+
+    failures = []
+    left, told, is_forced = dict(files), set(), False
+    while left:
+        for lv_id, name in list(left.items()):
+            try:
+                patience = 0 if lv_id in told else PATIENCE_SECONDS
+                stop_server(run_dir, lv_id, force=is_forced, patience_seconds=patience)
+            except InUseError as error:
+                if lv_id not in told:
+                    warn(f"{error}: it ends when nobody uses it, or at the next signal, which loses unsaved data")
+                told.add(lv_id)
+                continue
+            except CryptlvError as error:
+                failures.append(f"{name}: {error}")
+            del left[lv_id]
+        with suppress(BlockingIOError):
+            os.read(ended, 4096)  # what has come up to now is what has brought us here
+        is_forced = bool(left and select.select([ended], [], [], _ASK_AGAIN_SECONDS)[0])
+    return failures
 
 
 def _wait_for_end(ended: int, watched: Mapping[int, str], warn: Callable[[str], None]) -> list[str]:

@@ -8,13 +8,14 @@ without any content, which reads as noise; it is left out, too, and reads as zer
 from __future__ import annotations
 
 import os
+import select
 import stat
 import threading
 from contextlib import contextmanager
 
 from cryptlv.activate.nbd_client import SCHEMES, NbdClient
 from cryptlv.activate.volume import HeldVolume
-from cryptlv.errors import CryptlvError, DeviceError, InUseError, RefusedError, UsageError
+from cryptlv.errors import CryptlvError, DeviceError, InUseError, NotFoundError, RefusedError, UsageError
 from cryptlv.host.devices import FileDevice, refuse_busy
 from cryptlv.host.system import forbid_dumps, make_private_directory
 from cryptlv.names import is_name, printable
@@ -227,12 +228,17 @@ def copy(
             raise RefusedError(
                 f"{target.name} has {target.size_bytes} bytes, fewer than {source.name} with {source.size_bytes}"
             )
-        if source is None or target is None:
-            copied = _copy_pipe(source, target, watch)
-        else:
-            copied = copy_ends(source, target, watch)
-        if target is not None:
-            target.flush()
+        try:
+            if source is None or target is None:
+                copied = _copy_pipe(source, target, watch)
+            else:
+                copied = copy_ends(source, target, watch)
+            if target is not None:
+                target.flush()
+        except (DeviceError, RefusedError) as error:
+            if target is None:
+                raise
+            raise DeviceError(f"{error}; {target.name} is incomplete") from None
         return copied
     finally:
         for end in opened:
@@ -315,7 +321,12 @@ def _hold(
             raise
         return "", "nbd"
 
-    active = activate_one(session, *names, "nbd", keys, start)
+    try:
+        active = activate_one(session, *names, "nbd", keys, start)
+    except NotFoundError as error:
+        word = "/".join(names)
+        hint = f"; the file of that name is ./{word}" if os.path.exists(word) else ""
+        raise NotFoundError(f"{error}{hint}") from None
     if active.already:
         where = f" at {active.path}, which can be copied instead" if active.path else ""
         raise InUseError(f"{names[0]}/{names[1]} is active{where}; or deactivate it first")
@@ -421,15 +432,18 @@ def _copy_pipe(source: End | None, target: End | None, watch: Watch) -> Copied:
     if target is None:
         raise UsageError("copy: one of source and target must be a volume or an NBD export")
     done = 0
-    while not watch.is_stopping:
-        length = _fill_from_pipe(buffer)
+    while True:
+        watch.tell(done, target.size_bytes)
+        length = _fill_from_pipe(buffer, watch)
+        if watch.is_stopping:
+            break
         if done + length > target.size_bytes:
             raise RefusedError(f"standard input has more than the {target.size_bytes} bytes of {target.name}")
         if not length:
+            watch.tell(done, done)
             return Copied(done_bytes=done, total_bytes=done, is_complete=True)
         target.write(done, buffer[:length])
         done += length
-        watch.tell(done, target.size_bytes)
     return Copied(done_bytes=done, total_bytes=target.size_bytes, is_complete=False)
 
 
@@ -448,11 +462,13 @@ def _to_pipe(source: End, buffer: memoryview, watch: Watch) -> int:
     return source.size_bytes
 
 
-def _fill_from_pipe(buffer: memoryview) -> int:
-    """As much of standard input as fits; less only at its end."""
+def _fill_from_pipe(buffer: memoryview, watch: Watch) -> int:
+    """As much of standard input as fits; less only at its end, or when the copy is to stop."""
     filled = 0
-    while filled < len(buffer):
+    while filled < len(buffer) and not watch.is_stopping:
         try:
+            if not select.select([0], [], [], _TELL_SECONDS)[0]:
+                continue
             count = os.readv(0, [buffer[filled:]])
         except OSError as error:
             raise DeviceError(f"standard input: cannot read: {error.strerror}", errno=error.errno or 0) from None

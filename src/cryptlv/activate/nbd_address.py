@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -67,10 +68,16 @@ def _listen_unix(path: str) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ActivationError(f"{path}: cannot listen: {error.strerror}") from None
+        raise ActivationError(f"{path}: cannot listen: {_reason(error)}") from None
     finally:
         os.umask(old_mask)
     return listener
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, and what to do about the most frequent."""
+    taken = error.errno == errno.EADDRINUSE
+    return f"{error.strerror}; end or remove what is there, or choose another" if taken else str(error.strerror)
 
 
 def _remove_dead(path: str) -> None:
@@ -105,7 +112,7 @@ def _listen_tcp(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for listener in listeners:
             listener.close()
-        raise ActivationError(f"tcp:{host}:{port}: cannot listen: {error.strerror}") from None
+        raise ActivationError(f"tcp:{host}:{port}: cannot listen: {_reason(error)}") from None
     return listeners
 
 

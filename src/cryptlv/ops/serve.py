@@ -11,7 +11,7 @@ from cryptlv.activate.nbd import DEFAULT_INFLIGHT_BYTES, LEAST_INFLIGHT_BYTES, N
 from cryptlv.activate.nbd_address import Address, parse_address
 from cryptlv.activate.process import PATIENCE_SECONDS, clean_stale, start_server, stop_server
 from cryptlv.activate.systemd import inherited_descriptors, notify
-from cryptlv.errors import ActivationError, CryptlvError, InUseError, UsageError
+from cryptlv.errors import ActivationError, CredentialError, CryptlvError, InUseError, UsageError, WrongCredential
 from cryptlv.host.system import forbid_dumps, make_private_directory
 from cryptlv.names import printable
 from cryptlv.ops.activation import KeyRing, activate_one
@@ -107,7 +107,10 @@ def _started(
                 mapping = request.mapping.replace(writable=request.mapping.writable and not options.read_only)
                 return start(number, request.replace(mapping=mapping, allow_discards=options.allow_discards), keys)
 
-            active = activate_one(session, vg_name, lv_name, "nbd", keys, begin)
+            try:
+                active = activate_one(session, vg_name, lv_name, "nbd", keys, begin)
+            except (WrongCredential, CredentialError) as error:
+                raise CredentialError(f"{vg_name}/{lv_name}: {error}") from None
             if active.already:
                 where = f" at {active.path}" if active.path else ""
                 raise InUseError(f"{vg_name}/{lv_name} is active already{where}; deactivate it first")

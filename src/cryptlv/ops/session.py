@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 
-from cryptlv.errors import CheckError, CryptlvError, RefusedError
+from cryptlv.errors import CheckError, CryptlvError, NotFoundError, RefusedError
 from cryptlv.host.scan import Parsed, assemble, read_pvs
 from cryptlv.names import check_vg_name, printable
 from cryptlv.units import SECTOR_SIZE
@@ -218,7 +218,8 @@ class Session:
             mine = self.env.system_id or "none"
             warnings.append(f"{listed.path} is of system ID {printable(foreign or 'none')}, this host's is {mine}")
         paths = [*(entry.path for entry in entries), *also]
-        pvs = read_pvs(self._present(paths, warnings.append), warnings.append, self._parsed)
+        hint = f" (if it is gone for good, delete its line from {listed.path})"
+        pvs = read_pvs(self._present(paths, warnings.append, hint), warnings.append, self._parsed)
         wanted = {entry.path: entry.pv_id for entry in entries if entry.pv_id and entry.path not in also}
         if not wanted:
             return pvs
@@ -231,12 +232,13 @@ class Session:
         ]
         return kept
 
-    def _present(self, paths: Iterable[str], warn: Warn) -> Iterator[Device]:
+    def _present(self, paths: Iterable[str], warn: Warn, hint: str = "") -> Iterator[Device]:
+        """The devices that can be opened; `hint` says what to do about one that is not there."""
         for path in dict.fromkeys(paths):
             try:
                 yield self.device(path)
             except CryptlvError as error:
-                warn(str(error))
+                warn(f"{error}{hint if isinstance(error, NotFoundError) else ''}")
 
     def locks(self) -> LockDirectory:
         """Stock lvm2's lock files."""

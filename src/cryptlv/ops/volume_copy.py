@@ -15,7 +15,16 @@ from contextlib import contextmanager
 
 from cryptlv.activate.nbd_client import SCHEMES, NbdClient
 from cryptlv.activate.volume import HeldVolume
-from cryptlv.errors import CryptlvError, DeviceError, InUseError, NotFoundError, RefusedError, UsageError
+from cryptlv.errors import (
+    CredentialError,
+    CryptlvError,
+    DeviceError,
+    InUseError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+    WrongCredential,
+)
 from cryptlv.host.devices import FileDevice, refuse_busy
 from cryptlv.host.system import forbid_dumps, make_private_directory
 from cryptlv.names import is_name, printable
@@ -323,6 +332,8 @@ def _hold(
 
     try:
         active = activate_one(session, *names, "nbd", keys, start)
+    except (WrongCredential, CredentialError) as error:
+        raise CredentialError(f"{'/'.join(names)}: {error}") from None
     except NotFoundError as error:
         word = "/".join(names)
         hint = f"; the file of that name is ./{word}" if os.path.exists(word) else ""

@@ -123,7 +123,10 @@ def test_what_cannot_be_served_is_said_in_one_line_and_leaves_nothing_active(vol
         assert told in volumes.fail("serve", *words, "--keyfile", "key", status=status)
     volumes.key_file("bad", b"wrong")
     for command, rest in (("serve", ()), ("copy", ("out",))):
-        assert volumes.fail(command, "--keyfile", "bad", "vg0/s", *rest) == "vg0/s: no keyslot opens with this passphrase"
+        assert (
+            volumes.fail(command, "--keyfile", "bad", "vg0/s", *rest)
+            == "vg0/s: no keyslot opens with this passphrase"
+        )
     assert volumes.server_pids() == []
     assert "a" not in {line.split()[2][4] for line in volumes.run("lvs", "--noheadings").lines}
 

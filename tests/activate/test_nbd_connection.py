@@ -54,6 +54,10 @@ class StructuredClient(Client):
     def chunks(self, command: int, offset: int, length: int, flags: int = 0) -> list[tuple[int, int, bytes]]:
         """(flags, kind, data) of every chunk of a reply."""
         self.send(request(command, offset, length, flags=flags, cookie=5))
+        return self.reply_chunks()
+
+    def reply_chunks(self) -> list[tuple[int, int, bytes]]:
+        """Those of a reply to a request that was sent before."""
         found = []
         while True:
             magic, done, kind, cookie, size = struct.unpack(">IHHQI", self.take(20))
@@ -77,6 +81,10 @@ class Made:
         self.disks, self.mapping = disks, mapping
         self.server = NbdServer({"vg0/lv0": disks.stream}, Address(path=path), options)
         self.server.start()
+
+    def is_idle(self) -> bool:
+        """Whether no client and no thread is left but the test's and the acceptor's."""
+        return not self.server.users and threading.active_count() <= 2
 
 
 @pytest.fixture
@@ -295,7 +303,9 @@ def test_structured_reads_on_their_way_together_give_every_byte_once(
                 assert assembled(found[cookie], offset, length) == model[offset : offset + length]
 
 
-def test_what_a_client_has_sent_before_it_went_away_is_written(make: Callable[..., Made]) -> None:
+def test_what_a_client_has_sent_before_it_went_away_is_written(
+    make: Callable[..., Made], wait_until: Callable[..., bool]
+) -> None:
     """It may hear of none of it: its last write is given to the second thread just as it goes."""
     made = make()
     for number in range(20):
@@ -303,10 +313,7 @@ def test_what_a_client_has_sent_before_it_went_away_is_written(make: Callable[..
         client = Client(made.server.path).go()
         client.send(request(WRITE, 0, len(data)) + data + request(READ, 0, SIZE)[: number % 2 * 28])
         client.socket.close()
-        deadline = time.monotonic() + 10
-        while made.server.users or threading.active_count() > 2:  # this one and the acceptor are left
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        assert wait_until(made.is_idle)
         assert bytes(made.disks.devices["pv0"].content[8 * 512 :][: HALF * 512]) == data[: HALF * 512]
 
 
@@ -366,7 +373,9 @@ def connections() -> int:
     return sum(isinstance(found, Connection) for found in gc.get_objects())
 
 
-def test_nothing_of_a_connection_is_left_though_nobody_collects_garbage(make: Callable[..., Made]) -> None:
+def test_nothing_of_a_connection_is_left_though_nobody_collects_garbage(
+    make: Callable[..., Made], wait_until: Callable[..., bool]
+) -> None:
     """Clients that end well, and that go away before or in the midst of what either thread does for them."""
     made = make()
     gc.collect()
@@ -384,10 +393,7 @@ def test_nothing_of_a_connection_is_left_though_nobody_collects_garbage(make: Ca
             assert len(client.read(0, SIZE)) == SIZE
             client.send(request(DISC, 0, 0))
             assert client.at_end()
-        deadline = time.monotonic() + 10
-        while made.server.users or threading.active_count() > 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        assert wait_until(made.is_idle)
         assert connections() == 0
     finally:
         gc.enable()
@@ -404,12 +410,7 @@ def test_a_connection_does_without_a_second_thread_where_there_is_none(
             client.send(request(WRITE, 0, 512, cookie=77) + b"x" * 512 + request(READ, 512, SIZE - 512, cookie=5))
             assert client.reply() == 0
             model[:512] = b"x" * 512
-            found: list[tuple[int, int, bytes]] = []
-            while not found or not found[-1][0]:
-                _, done, kind, cookie, size = struct.unpack(">IHHQI", client.take(20))
-                assert cookie == 5
-                found.append((done, kind, client.take(size)))
-            assert assembled(found, 512, SIZE - 512) == model[512:]
+            assert assembled(client.reply_chunks(), 512, SIZE - 512) == model[512:]
         finally:
             threading.stack_size(old)
 

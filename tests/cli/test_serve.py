@@ -298,9 +298,7 @@ def test_a_killed_server_of_files_is_cleaned_up_after(volumes: Machine) -> None:
         os.kill(pid, signal.SIGKILL)
         os.kill(served.process.pid, signal.SIGKILL)
         served.end()
-        deadline = time.monotonic() + 10
-        while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for_none([pid])
         volumes.run("lvchange", "-an", "vg0/p")
         assert not os.path.lexists(path)
         state = volumes.folder / "run" / "@servers"

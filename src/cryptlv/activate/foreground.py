@@ -14,7 +14,7 @@ from cryptlv.errors import ActivationError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cryptlv.activate.nbd import NbdOptions
     from cryptlv.activate.nbd_address import Address
@@ -23,17 +23,25 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def _handled(numbers: Iterable[int], handler: Callable[..., object]) -> Iterator[None]:
+    """Signals go to a handler, and afterwards to those before."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
+
+
+@contextmanager
 def end_signals() -> Iterator[int]:
     """A descriptor that can be read when SIGTERM or SIGINT has come; SIGHUP too."""
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    handlers = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
-        yield reading
+        with _handled((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), lambda *_: None):
+            yield reading
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         signal.set_wakeup_fd(before)
         os.close(reading)
         os.close(writing)
@@ -46,12 +54,8 @@ def interrupted_by_signals() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with _handled((signal.SIGTERM, signal.SIGHUP), interrupt):
         yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 class Foreground:

@@ -56,7 +56,10 @@ class Lane:
             raise self._failure
 
     def close(self) -> None:
-        """Finish what is going on, and end the thread; raises what failed, once."""
+        """Finish what is going on, and end the thread; raises what failed, once.
+
+        Nothing that was given is kept: it may refer to who has this, and a command collects no garbage.
+        """
         if self._thread is not None:
             with self._free:
                 self._job = None

@@ -7,11 +7,10 @@ import socket
 import struct
 import threading
 import time
-from contextlib import suppress
 
 from cryptlv.activate import nbd_protocol as protocol
 from cryptlv.activate.nbd_address import Address, is_private, listen
-from cryptlv.activate.nbd_connection import CONNECTION_BYTES, Connection, Shared
+from cryptlv.activate.nbd_connection import CONNECTION_BYTES, Connection, Shared, shut
 from cryptlv.activate.nbd_handshake import Disconnected, Handshake
 from cryptlv.errors import ActivationError, CryptlvError, RefusedError
 from cryptlv.names import printable
@@ -127,7 +126,7 @@ class NbdServer:
             self._is_open = False
             listeners, self._listeners = self._listeners, []
         for listener in listeners if not self.address.descriptors else ():
-            _shut(listener)
+            shut(listener)
         for thread in self._acceptors:
             thread.join(timeout=_STOP_SECONDS)
         for listener in listeners:
@@ -135,7 +134,7 @@ class NbdServer:
         with self._lock:
             clients, threads = list(self._clients.values()), list(self._threads)
         for client in clients:
-            _shut(client)
+            shut(client)
         deadline = time.monotonic() + _STOP_SECONDS
         for thread in threads:
             thread.join(timeout=max(deadline - time.monotonic(), 0))
@@ -160,7 +159,7 @@ class NbdServer:
                     client.close()
                     continue
                 if len(self._negotiating) >= _MAX_NEGOTIATING:  # the oldest goes: who is in earnest is quick
-                    _shut(self._negotiating.pop(next(iter(self._negotiating))))
+                    shut(self._negotiating.pop(next(iter(self._negotiating))))
                 self._clients[client.fileno()] = self._negotiating[client.fileno()] = client
                 thread = threading.Thread(target=self._serve, args=(client,), name="nbd", daemon=True)
                 try:
@@ -208,13 +207,6 @@ class NbdServer:
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-def _shut(client: socket.socket) -> None:
-    """End a connection under the thread that serves it. TLS is left out: its own shutdown would first make the socket
-    a plain one, to which that thread might be sending."""
-    with suppress(OSError):
-        socket.socket.shutdown(client, socket.SHUT_RDWR)
 
 
 def _tls_context(directory: str) -> ssl.SSLContext:

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic, perf_counter
 
 from cryptlv.activate import nbd_protocol as protocol
@@ -115,6 +116,13 @@ class Shared:
                 self._changed.notify_all()
 
 
+def shut(client: socket.socket) -> None:
+    """End a connection under the thread that waits for the client. TLS is left out: its own shutdown would first make
+    the socket a plain one, to which that thread might be sending."""
+    with suppress(OSError):
+        socket.socket.shutdown(client, socket.SHUT_RDWR)
+
+
 class _Write:
     """A write whose parts arrive one by one, and what has gone wrong with them."""
 
@@ -138,7 +146,7 @@ class Connection:
         self._in, self._other_in = (memoryview(mmap.mmap(-1, _IN_BYTES)) for _ in range(2))
         self._out, self._other_out = (memoryview(mmap.mmap(-1, _OUT_BYTES)) for _ in range(2))
         # TLS is for one thread at a time: what is received and what is sent share its state
-        self._lane = Lane(self._shut) if type(negotiated.client) is socket.socket else None
+        self._lane = Lane(partial(shut, self._client)) if type(self._client) is socket.socket else None
         self._start = self._end = 0  # what is received and not used yet
         self._filled = 0  # what is to be sent
         self._spares = False
@@ -155,10 +163,9 @@ class Connection:
         try:
             with self._shared.counted():
                 self._serve()
-        finally:  # what refers to each other would stay: nothing collects it in a command, which `serve` is
-            lane, self._lane = self._lane, None
-            if lane is not None:
-                lane.close()
+        finally:
+            if self._lane is not None:
+                self._lane.close()
 
     def _serve(self) -> None:
         size = self._export.size_bytes
@@ -270,11 +277,6 @@ class Connection:
         """Have the second thread finish, if it has anything to do: it may be sending, too."""
         if self._lane is not None and self._lane.is_busy:
             self._lane.wait()
-
-    def _shut(self) -> None:
-        """End the connection for the thread that may be waiting for the client."""
-        with suppress(OSError):
-            self._client.shutdown(socket.SHUT_RDWR)
 
     def _queue(self, data: bytes) -> None:
         """Have a short reply sent, with others."""
@@ -404,19 +406,15 @@ class Connection:
     def _finish(self, write: _Write) -> None:
         """Put a write on stable storage where that is wanted."""
         if not write.error and (self._write_through or write.request.flags & protocol.CMD_FLAG_FUA):
-            write.error = self._flush()
+            try:
+                self._stream.flush()
+            except CryptlvError as failure:
+                write.error = self._fault(failure)
 
     def _fault(self, failure: Exception) -> int:
         """A failure as the protocol's number; whoever serves is told, too."""
         self._shared.report(self._export.name, failure)
         return error_number(failure)
-
-    def _flush(self) -> int:
-        try:
-            self._stream.flush()
-        except CryptlvError as failure:
-            return self._fault(failure)
-        return 0
 
     def _perform(self, request: protocol.Request) -> None:
         """Do what a request asks for that has no data, and queue its reply."""

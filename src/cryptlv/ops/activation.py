@@ -13,7 +13,14 @@ from cryptlv.activate.process import (
     start_server,
     stop_server,
 )
-from cryptlv.errors import CryptlvError, InUseError, NobodyToAskError, RefusedError
+from cryptlv.errors import (
+    CredentialError,
+    CryptlvError,
+    InUseError,
+    NobodyToAskError,
+    RefusedError,
+    WrongCredential,
+)
 from cryptlv.model.mapping import map_volume
 from cryptlv.names import is_name, printable
 from cryptlv.ops.autoactivation import left_out
@@ -250,6 +257,14 @@ def activate_one(
                 return info.path, info.backend
 
         return _serve(session, prepared, backend, unlocked, start)
+
+
+def open_one(session: Session, vg_name: str, lv_name: str, keys: KeyRing, start: Start) -> Active:
+    """Have `start`, of a command that opens volumes itself, take one over; a credential's error says which."""
+    try:
+        return activate_one(session, vg_name, lv_name, "nbd", keys, start)
+    except (WrongCredential, CredentialError) as error:
+        raise CredentialError(f"{vg_name}/{lv_name}: {error}") from None
 
 
 def _still_active(session: Session, vg_name: str, active: Active, backend: str) -> Active:

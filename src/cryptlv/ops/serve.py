@@ -11,10 +11,10 @@ from cryptlv.activate.nbd import DEFAULT_INFLIGHT_BYTES, LEAST_INFLIGHT_BYTES, N
 from cryptlv.activate.nbd_address import Address, parse_address
 from cryptlv.activate.process import PATIENCE_SECONDS, clean_stale, start_server, stop_server
 from cryptlv.activate.systemd import inherited_descriptors, notify
-from cryptlv.errors import ActivationError, CredentialError, CryptlvError, InUseError, UsageError, WrongCredential
+from cryptlv.errors import ActivationError, CryptlvError, InUseError, UsageError
 from cryptlv.host.system import forbid_dumps, make_private_directory
 from cryptlv.names import printable
-from cryptlv.ops.activation import KeyRing, activate_one
+from cryptlv.ops.activation import KeyRing, open_one
 from cryptlv.record import Record
 from cryptlv.units import MIB
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cryptlv.activate.nbd import NbdServer
-    from cryptlv.activate.process import ServeRequest
+    from cryptlv.activate.process import ServeRequest, ServerInfo
     from cryptlv.ops.credentials import Credentials
     from cryptlv.ops.session import Session
     from cryptlv.secret import VolumeKey
@@ -107,10 +107,7 @@ def _started(
                 mapping = request.mapping.replace(writable=request.mapping.writable and not options.read_only)
                 return start(number, request.replace(mapping=mapping, allow_discards=options.allow_discards), keys)
 
-            try:
-                active = activate_one(session, vg_name, lv_name, "nbd", keys, begin)
-            except (WrongCredential, CredentialError) as error:
-                raise CredentialError(f"{vg_name}/{lv_name}: {error}") from None
+            active = open_one(session, vg_name, lv_name, keys, begin)
             if active.already:
                 where = f" at {active.path}" if active.path else ""
                 raise InUseError(f"{vg_name}/{lv_name} is active already{where}; deactivate it first")
@@ -193,25 +190,16 @@ def _serve_files(
     folder = os.path.abspath(options.fuse_directory)
     run_dir = session.directories.run_dir
     failures: list[str] = []
-    watched: dict[int, str] = {}
-    files: dict[str, str] = {}
-    paths: list[str] = []
+    started: list[ServerInfo] = []
     with ExitStack() as stack:
 
         def start(number: int, request: ServeRequest, keys: Mapping[str, VolumeKey]) -> tuple[str, str]:
             vg_name, lv_name = names[number]
             stack.enter_context(_folder(os.path.join(folder, vg_name)))
-            request = request.replace(
-                backend="fuse", path=os.path.join(folder, vg_name, lv_name), ends_with_starter=True
-            )
-            info = start_server(request, keys)
-            stack.callback(_pull, run_dir, request.mapping.lv_id)
-            files[request.mapping.lv_id] = f"{vg_name}/{lv_name}"
-            with suppress(OSError):  # a kernel or a container without: its end is not noticed, then
-                process = os.pidfd_open(info.pid)
-                stack.callback(os.close, process)
-                watched[process] = f"{vg_name}/{lv_name}"
-            paths.append(info.path)
+            path = os.path.join(folder, vg_name, lv_name)
+            info = start_server(request.replace(backend="fuse", path=path, ends_with_starter=True), keys)
+            stack.callback(_pull, run_dir, info.lv_id)
+            started.append(info)
             return info.path, info.backend
 
         _started(session, names, credentials, start, options)
@@ -219,12 +207,12 @@ def _serve_files(
             return
         session.close()
         with end_signals() as ended:
-            for path in paths:
-                ready(path)
+            for info in started:
+                ready(info.path)
             notify(os.environ, "READY=1")
-            failures += _wait_for_end(ended, watched if len(watched) == len(names) else {}, session.warn)
+            failures += _wait_for_end(ended, started, session.warn)
             notify(os.environ, "STOPPING=1")
-            failures += _stop_files(run_dir, files, ended, session.warn)
+            failures += _stop_files(run_dir, started, ended, session.warn)
     if failures:
         raise ActivationError("; ".join(failures))
 
@@ -251,47 +239,56 @@ def _pull(run_dir: str, lv_id: str) -> None:
         stop_server(run_dir, lv_id, force=True)
 
 
-def _stop_files(run_dir: str, files: Mapping[str, str], ended: int, warn: Callable[[str], None]) -> list[str]:
+def _stop_files(run_dir: str, started: Sequence[ServerInfo], ended: int, warn: Callable[[str], None]) -> list[str]:
     """End the servers: of a file that somebody has open when it is closed, or at a second signal. Gives what went
     wrong."""
     import select
 
     failures = []
-    left, told, is_forced = dict(files), set(), False
+    left, told, is_forced = list(started), set(), False
     while left:
-        for lv_id, name in list(left.items()):
+        for info in tuple(left):
             try:
-                patience = 0 if lv_id in told else PATIENCE_SECONDS
-                stop_server(run_dir, lv_id, force=is_forced, patience_seconds=patience)
+                patience = 0 if info.lv_id in told else PATIENCE_SECONDS
+                stop_server(run_dir, info.lv_id, force=is_forced, patience_seconds=patience)
             except InUseError as error:
-                if lv_id not in told:
+                if info.lv_id not in told:
                     warn(f"{error}: it ends when nobody uses it, or at the next signal, which loses unsaved data")
-                told.add(lv_id)
+                told.add(info.lv_id)
                 continue
             except CryptlvError as error:
-                failures.append(f"{name}: {error}")
-            del left[lv_id]
+                failures.append(f"{info.vg_name}/{info.lv_name}: {error}")
+            left.remove(info)
         with suppress(BlockingIOError):
             os.read(ended, 4096)  # what has come up to now is what has brought us here
         is_forced = bool(left and select.select([ended], [], [], _ASK_AGAIN_SECONDS)[0])
     return failures
 
 
-def _wait_for_end(ended: int, watched: Mapping[int, str], warn: Callable[[str], None]) -> list[str]:
+def _wait_for_end(ended: int, started: Sequence[ServerInfo], warn: Callable[[str], None]) -> list[str]:
     """Return when `ended` can be read, or when no volume is served any more: another command has deactivated the
     last, or its mount was taken away. Gives what went wrong with servers that have ended; each is told of at once."""
     import select
 
     failures = []
-    left = dict(watched)
-    while left or not watched:
-        ready, _, _ = select.select([ended, *left], [], [])
-        if ended in ready:
-            break
-        for process in ready:
-            name = left.pop(process)
-            result = os.waitid(os.P_PIDFD, process, os.WEXITED)
-            warn(f"{name} is not served any more")
-            if result is None or result.si_code != os.CLD_EXITED or result.si_status:
-                failures.append(f"{name}: its server was killed or failed; what was not flushed may be lost")
+    with ExitStack() as stack:
+        left: dict[int, str] = {}
+        try:
+            for info in started:  # they are our children, and stay for us to look at when they have ended
+                process = os.pidfd_open(info.pid)
+                stack.callback(os.close, process)
+                left[process] = f"{info.vg_name}/{info.lv_name}"
+        except OSError:  # a kernel or a container without: no end is noticed, then
+            left = {}
+        is_watching = bool(left)
+        while left or not is_watching:
+            ready, _, _ = select.select([ended, *left], [], [])
+            if ended in ready:
+                break
+            for process in ready:
+                name = left.pop(process)
+                result = os.waitid(os.P_PIDFD, process, os.WEXITED)
+                warn(f"{name} is not served any more")
+                if result is None or result.si_code != os.CLD_EXITED or result.si_status:
+                    failures.append(f"{name}: its server was killed or failed; what was not flushed may be lost")
     return failures

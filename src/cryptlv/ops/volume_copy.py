@@ -15,20 +15,11 @@ from contextlib import contextmanager
 
 from cryptlv.activate.nbd_client import SCHEMES, NbdClient
 from cryptlv.activate.volume import HeldVolume
-from cryptlv.errors import (
-    CredentialError,
-    CryptlvError,
-    DeviceError,
-    InUseError,
-    NotFoundError,
-    RefusedError,
-    UsageError,
-    WrongCredential,
-)
+from cryptlv.errors import CryptlvError, DeviceError, InUseError, NotFoundError, RefusedError, UsageError
 from cryptlv.host.devices import FileDevice, refuse_busy
 from cryptlv.host.system import forbid_dumps, make_private_directory
 from cryptlv.names import is_name, printable
-from cryptlv.ops.activation import KeyRing, activate_one
+from cryptlv.ops.activation import KeyRing, open_one
 from cryptlv.record import Record
 from cryptlv.units import MIB
 
@@ -331,9 +322,7 @@ def _hold(
         return "", "nbd"
 
     try:
-        active = activate_one(session, *names, "nbd", keys, start)
-    except (WrongCredential, CredentialError) as error:
-        raise CredentialError(f"{'/'.join(names)}: {error}") from None
+        active = open_one(session, *names, keys, start)
     except NotFoundError as error:
         word = "/".join(names)
         hint = f"; the file of that name is ./{word}" if os.path.exists(word) else ""

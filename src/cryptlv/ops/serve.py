@@ -246,6 +246,8 @@ def _stop_files(run_dir: str, started: Sequence[ServerInfo], ended: int, warn: C
 
     failures = []
     left, told, is_forced = list(started), set(), False
+    with suppress(BlockingIOError):
+        os.read(ended, 4096)  # what has brought us here; what comes when we have told of a file insists
     while left:
         for info in tuple(left):
             try:
@@ -259,8 +261,6 @@ def _stop_files(run_dir: str, started: Sequence[ServerInfo], ended: int, warn: C
             except CryptlvError as error:
                 failures.append(f"{info.vg_name}/{info.lv_name}: {error}")
             left.remove(info)
-        with suppress(BlockingIOError):
-            os.read(ended, 4096)  # what has come up to now is what has brought us here
         is_forced = bool(left and select.select([ended], [], [], _ASK_AGAIN_SECONDS)[0])
     return failures
 
